@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+//
+// The state of one guest thread, as generated code, the engine and the Linux layer share it.
+//
+// Life: created with the guest thread, used by that thread alone, but for `poll`, `ibc` and `pending`, which a signal
+// handler of the same thread or (by an atomic store) another thread may set to ask the thread out of generated code.
+//
+// While generated code runs, pinned globals live in host registers and their homes in `guest` are stale; everywhere
+// else (hooks, helpers that read or write globals, the interpreter, fault handling after engine_fault) the homes are right.
+#ifndef KILN_ENGINE_CPU_H
+#define KILN_ENGINE_CPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "ir/kir.h"
+
+enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 4096, GUEST_STATE_MAX = 2048 };
+
+// One entry of the indirect-branch cache: guest pc -> host code. Empty entries have pc = ~0 (never a guest pc).
+typedef struct IbcEntry { uint64_t pc; void *code; } IbcEntry;
+
+typedef struct Engine Engine;
+typedef struct Block Block;
+
+// A guest exception or fault on its way from where it was raised to the Linux layer.
+typedef struct CpuFault {
+    bool raised;
+    int signal;        // host signal number (SIGSEGV, SIGBUS, SIGFPE, ...)
+    int code;          // si_code
+    uint64_t address;  // si_addr
+} CpuFault;
+
+typedef struct Cpu {
+    // -- read by generated code; offsets are known to the host's emitter through offsetof
+    uint64_t pc;            // guest pc; right whenever generated code is not running
+    IbcEntry *ibc;          // `ibc_real`, or the engine's empty one while the thread is asked to stop
+    uint32_t poll;          // not 0: leave at the next poll
+    uint32_t guest_mxcsr;   // the guest's floating-point environment while not in generated code
+    uint32_t host_mxcsr;    // the default one
+    uint32_t scratch32;
+    uint64_t entry_rsp;     // host stack pointer inside the entry stub
+    void *exit_record;      // set by exit stubs (engine/exit.h)
+    const void *stubs;      // table of host stubs and helper addresses that generated code calls through
+    KirValue args[4];       // operands and result ([3]) of evaluated operations that have no host code
+    KirValue spill[CPU_SPILL_SLOTS];
+    // The guest's registers. The emitter's base register points CPU_BIAS bytes into it, so that the first 256 bytes are
+    // within reach of an 8-bit displacement.
+    _Alignas(64) uint8_t guest[GUEST_STATE_MAX];
+
+    // -- not known to generated code
+    Engine *engine;
+    IbcEntry *ibc_real;
+    uint32_t mode;          // guest mode flags, as Guest.mode computes them
+    bool exiting;           // the Linux layer asks engine_run to return
+    CpuFault fault;
+    bool in_interpreter;    // a host fault belongs to the interpreter's guest access
+    void *interp_jump;      // sigjmp_buf of the interpreter or of a helper that may fault
+    uint64_t counted_insns; // guest instructions executed as far as known (instret)
+    void *thread;           // the Linux layer's data of this thread
+} Cpu;
+
+extern __thread Cpu *current_cpu;
+
+#endif

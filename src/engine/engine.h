@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+//
+// The engine: finds or makes the host code of a guest block, runs it, links blocks, and comes back to the Linux layer for
+// whatever a guest instruction cannot do by itself.
+//
+// The layer above (linux/) supplies EngineHooks and never touches blocks; the engine never knows a system call.
+#ifndef KILN_ENGINE_ENGINE_H
+#define KILN_ENGINE_ENGINE_H
+
+#include "engine/cpu.h"
+#include "guest/guest.h"
+#include <stdio.h>
+
+typedef enum EngineTier { TIER_INTERP, TIER_FAST } EngineTier;
+
+typedef struct EngineHooks {
+    // Called on the cpu's own thread, outside generated code, all homes right. Execution goes on at cpu->pc afterwards,
+    // unless cpu->exiting is set.
+    //
+    // exception: an instruction raised `code`; cpu->pc is that instruction's address (for SYSCALL the hook moves it on).
+    void (*exception)(Cpu *cpu, KirException code);
+    // fault: cpu->fault says what a guest memory access did; cpu->pc is the instruction's address. The hook clears it.
+    void (*fault)(Cpu *cpu);
+    // poll: cpu->poll was set (pending signal). The hook clears poll (engine_poll_clear) before it looks at what is pending.
+    void (*poll)(Cpu *cpu);
+    // Executable guest bytes at pc: how many are readable in one piece and where; 0: not executable.
+    size_t (*fetch)(void *unused, uint64_t pc, const uint8_t **bytes);
+    // The guest file that contains pc can be loaded elsewhere next time: its load bias. False: fixed address or no file.
+    bool (*image)(uint64_t pc, uint64_t *base);
+    // Name of the guest function at pc for logs, or NULL.
+    const char *(*symbol)(uint64_t pc, uint64_t *offset);
+} EngineHooks;
+
+typedef struct EngineOptions {
+    EngineTier tier;
+    unsigned max_block_insns;   // 1 for one-insn-per-tb
+    uint32_t disabled_passes;   // bit i: pass i of kir_passes is off
+    uint64_t features;          // of the chosen cpu model
+    uint32_t log_mask;          // ENGINE_LOG_*
+    FILE *log;                  // NULL: stderr
+    bool no_bmi, no_fma, no_avx;// test fallbacks: behave as if the host lacked them
+    bool no_link;               // every exit goes through the dispatch loop
+    bool eval_all;              // every operation that kir_eval knows goes through it (tests the fallback path)
+} EngineOptions;
+
+enum { ENGINE_LOG_IN_ASM = 1, ENGINE_LOG_OP = 2, ENGINE_LOG_OP_OPT = 4, ENGINE_LOG_OUT_ASM = 8, ENGINE_LOG_EXEC = 16,
+    ENGINE_LOG_CPU = 32, ENGINE_LOG_PAGE = 64, ENGINE_LOG_STRACE = 128, ENGINE_LOG_UNIMP = 256 };
+
+// One engine a process. Never fails (fatal message if no code memory can be had).
+Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOptions *options);
+const Guest *engine_guest(const Engine *engine);
+const EngineOptions *engine_options(const Engine *engine);
+
+// A cpu for a new guest thread, all registers as after reset; or a copy of `from` (clone).
+Cpu *cpu_new(Engine *engine, const Cpu *from);
+void cpu_free(Cpu *cpu);
+
+// Runs the guest from cpu->pc until cpu->exiting. Sets current_cpu.
+void engine_run(Cpu *cpu);
+
+// Asks the thread out of generated code at its next poll. Async-signal-safe; any thread.
+void engine_poll_request(Cpu *cpu);
+void engine_poll_clear(Cpu *cpu);
+
+// To be called first by the host's handlers of SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP. True: it was an access of guest code:
+// cpu->pc, all homes and cpu->fault are right, and returning from the handler goes to engine_run, which calls hooks.fault.
+// False: not a guest access (a bug in Kiln, or a signal sent by someone).
+bool engine_fault(int signal, const siginfo_t *info, void *ucontext);
+
+// For helpers and hooks that touch guest memory directly in C: copies with fault handling; false if any byte cannot be accessed
+// (cpu->fault is untouched; the number of bytes done goes to *done if not NULL).
+bool guest_read(void *to, uint64_t from, size_t size);
+bool guest_write(uint64_t to, const void *from, size_t size);
+
+// For helpers with KIR_HELPER_MAY_RAISE: leaves the block with this exception at the current instruction. Does not return.
+void engine_raise(Cpu *cpu, KirException code) __attribute__((noreturn));
+
+// Guest code in [start, end) changed or went away: forget its translations. Safe from hooks on any thread.
+void engine_invalidate(Engine *engine, uint64_t start, uint64_t end);
+// Any block in this range? (for deciding whether a write must be caught)
+bool engine_has_code(Engine *engine, uint64_t start, uint64_t end);
+
+// Counters (base/counters.def), all of them, as text; for --stats.
+void engine_stats(Engine *engine, FILE *out);
+
+#endif
