@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include "ir/kir.h"
 
+// The indirect-branch cache has CPU_IBC_ENTRIES entries for jumps and calls, and as many behind them for returns.
 enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 4096, GUEST_STATE_MAX = 2048 };
 
 // One entry of the indirect-branch cache: guest pc -> host code. Empty entries have pc = ~0 (never a guest pc).
@@ -37,10 +38,12 @@ typedef struct Cpu {
     uint32_t poll;          // not 0: leave at the next poll
     uint32_t guest_mxcsr;   // the guest's floating-point environment while not in generated code
     uint32_t host_mxcsr;    // the default one
-    uint32_t scratch32;
     uint64_t entry_rsp;     // host stack pointer inside the entry stub
-    void *exit_record;      // set by exit stubs (engine/exit.h)
-    const void *stubs;      // table of host stubs and helper addresses that generated code calls through
+    void *exit_record;      // set by exit stubs: an ExitRecord, NULL or HOST_EXIT_* (host/host.h)
+    const void *functions;  // addresses of the C functions that generated code calls, by number
+    uint64_t fault_address; // of a misaligned atomic access, set before its trap
+    uint64_t gpr_save[9];   // host registers across calls of the evaluator; [8] is rax
+    KirValue xmm_save[16];
     KirValue args[4];       // operands and result ([3]) of evaluated operations that have no host code
     KirValue spill[CPU_SPILL_SLOTS];
     // The guest's registers. The emitter's base register points CPU_BIAS bytes into it, so that the first 256 bytes are
@@ -53,11 +56,14 @@ typedef struct Cpu {
     uint32_t mode;          // guest mode flags, as Guest.mode computes them
     bool exiting;           // the Linux layer asks engine_run to return
     CpuFault fault;
+    int raised;             // KirException from engine_raise or a misaligned access, -1: none
     bool in_interpreter;    // a host fault belongs to the interpreter's guest access
     void *interp_jump;      // sigjmp_buf of the interpreter or of a helper that may fault
     uint64_t counted_insns; // guest instructions executed as far as known (instret)
     void *thread;           // the Linux layer's data of this thread
 } Cpu;
+
+enum { CPU_BIAS = 128 };
 
 extern __thread Cpu *current_cpu;
 

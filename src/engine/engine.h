@@ -80,7 +80,14 @@ void engine_invalidate(Engine *engine, uint64_t start, uint64_t end);
 // Any block in this range? (for deciding whether a write must be caught)
 bool engine_has_code(Engine *engine, uint64_t start, uint64_t end);
 
-// Counters (base/counters.def), all of them, as text; for --stats.
+// Counters (engine/counters.def). Plain: counts of several threads may be lost.
+typedef struct Counters {
+#define COUNTER(name, meaning) uint64_t name;
+#include "engine/counters.def"
+#undef COUNTER
+} Counters;
+Counters *engine_counters(Engine *engine);
+// All of them as text; for --stats.
 void engine_stats(Engine *engine, FILE *out);
 
 #endif

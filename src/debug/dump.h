@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+//
+// Dumps by stage (-d in_asm,op,op_opt,out_asm,exec,cpu), written to the engine's log. Each does nothing unless it was asked for.
+#ifndef KILN_DEBUG_DUMP_H
+#define KILN_DEBUG_DUMP_H
+
+#include "engine/block.h"
+
+void dump_guest_code(Engine *engine, const KirBlock *kir, const uint8_t *bytes, size_t size);
+void dump_kir(Engine *engine, const KirBlock *kir, bool optimised);
+void dump_host_code(Engine *engine, const Block *block);
+void dump_execution(const Cpu *cpu);
+
+#endif

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+//
+// Translated blocks and how they are found: by guest pc and mode, by guest page, by host address.
+//
+// Readers of the table take no lock; there is one writer at a time. A block's memory lives until the code memory is emptied.
+#ifndef KILN_ENGINE_BLOCK_H
+#define KILN_ENGINE_BLOCK_H
+
+#include "host/host.h"
+
+struct Block {
+    uint64_t pc;
+    uint32_t mode;
+    uint32_t guest_bytes, guest_insns;
+    bool invalid;          // its code changed: not in the table any more, never linked to again
+    HostCompiled host;     // fast tier
+    const KirBlock *kir;   // interpreter
+    ExitRecord *incoming;  // exits of other blocks that are linked to this one
+};
+
+typedef struct PageEntry PageEntry;
+enum { PAGE_BUCKETS = 4096, GUEST_PAGE_BITS = 12 };
+
+typedef struct BlockTable {
+    Block **slots;            // open addressing, power of two
+    uint32_t capacity, used;
+    Block **by_address;       // ascending code addresses
+    uint32_t count, room;
+    PageEntry *pages[PAGE_BUCKETS];
+    Arena arena;              // blocks, their fault tables, page entries
+} BlockTable;
+
+void block_table_init(BlockTable *table);
+// Forgets everything.
+void block_table_reset(BlockTable *table);
+Block *block_find(const BlockTable *table, uint64_t pc, uint32_t mode);
+// The block whose host code contains `address`, or NULL. Async-signal-safe.
+Block *block_at_host(const BlockTable *table, const uint8_t *address);
+void block_insert(BlockTable *table, Block *block);
+// Calls `each` for every valid block that overlaps guest bytes [start, end).
+void blocks_in_range(BlockTable *table, uint64_t start, uint64_t end, void (*each)(void *context, Block *block), void *context);
+// Takes it out of the lookup by pc.
+void block_remove(BlockTable *table, Block *block);
+
+#endif

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+//
+// The dispatch loop: the only place from which guest code is entered.
+//
+//   while the thread lives:
+//     asked to stop?  -> hook
+//     find or make the block at cpu->pc, run it (and what it is linked to)
+//     it left:  direct exit -> link it;  indirect exit -> remember its target;  exception or fault -> hook
+#include "engine/internal.h"
+#include "base/error.h"
+#include "debug/dump.h"
+#include "interp/interp.h"
+#include <stdlib.h>
+#include <sys/mman.h>
+
+__thread Cpu *current_cpu;
+
+static void *pages(size_t size) {
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) fatal("out of memory for the state of a thread");
+    return p;
+}
+
+Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOptions *options) {
+    Engine *engine = calloc(1, sizeof *engine);
+    if (!engine) fatal("out of memory");
+    engine->guest = guest;
+    engine->hooks = *hooks;
+    engine->options = *options;
+    block_table_init(&engine->blocks);
+    code_memory_init(&engine->memory);
+    engine->host = host_new(guest, &engine->options, &engine->memory);
+    guard_ibc(empty_ibc);
+    return engine;
+}
+
+const Guest *engine_guest(const Engine *engine) { return engine->guest; }
+const EngineOptions *engine_options(const Engine *engine) { return &engine->options; }
+Counters *engine_counters(Engine *engine) { return &engine->counters; }
+
+enum { IBC_BYTES = 2 * CPU_IBC_ENTRIES * sizeof(IbcEntry) };
+
+static IbcEntry *new_ibc(void) {
+    IbcEntry *entries = pages(IBC_BYTES);
+    guard_ibc(entries);
+    return entries;
+}
+
+Cpu *cpu_new(Engine *engine, const Cpu *from) {
+    Cpu *cpu = pages(sizeof *cpu);
+    if (from) *cpu = *from;
+    cpu->engine = engine;
+    cpu->ibc_real = cpu->ibc = new_ibc();
+    cpu->poll = 0;
+    cpu->exiting = false;
+    cpu->raised = -1;
+    cpu->in_interpreter = false;
+    cpu->interp_jump = NULL;
+    if (from) return cpu;
+    cpu->guest_mxcsr = cpu->host_mxcsr = host_default_fpenv();
+    engine->guest->reset(cpu);
+    return cpu;
+}
+
+void cpu_free(Cpu *cpu) {
+    munmap(cpu->ibc_real, IBC_BYTES);
+    munmap(cpu, sizeof *cpu);
+}
+
+// ---- asking a thread to stop --------------------------------------------------------------------------------------------
+static IbcEntry empty_ibc[2 * CPU_IBC_ENTRIES]; // one for all threads
+
+void engine_poll_request(Cpu *cpu) {
+    __atomic_store_n(&cpu->poll, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&cpu->ibc, empty_ibc, __ATOMIC_RELEASE);
+}
+
+void engine_poll_clear(Cpu *cpu) {
+    __atomic_store_n(&cpu->poll, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&cpu->ibc, cpu->ibc_real, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+// ---- one step -----------------------------------------------------------------------------------------------------------------
+static void raise_exception(Cpu *cpu, KirException code) {
+    Engine *engine = cpu->engine;
+    if (code == KIR_EXC_RESUME) return;
+    if (code == KIR_EXC_SYSCALL) engine->counters.syscalls++;
+    engine->hooks.exception(cpu, code);
+}
+
+static void left_by_record(Cpu *cpu, ExitRecord *record) {
+    Engine *engine = cpu->engine;
+    cpu->pc = record->exit.target;
+    if (record->exit.kind == KIR_EXIT_EXCEPTION) {
+        raise_exception(cpu, (KirException)record->exit.code);
+    } else if (record->jump && !cpu->poll) {
+        // Making the target may empty the code memory, and the record with it.
+        uint64_t flushes = engine->counters.code_flushes;
+        Block *target = engine_block(engine, cpu->pc, cpu->mode);
+        if (engine->counters.code_flushes == flushes) link_exit(engine, record, target);
+    }
+}
+
+static void left_indirectly(Cpu *cpu, bool is_return) {
+    Engine *engine = cpu->engine;
+    if (cpu->poll || engine->options.no_link) return;
+    Block *target = engine_block(engine, cpu->pc, cpu->mode);
+    unsigned shift = engine->guest->min_insn_bytes == 4 ? 2 : 1;
+    IbcEntry *entry = &cpu->ibc_real[(cpu->pc >> shift & (CPU_IBC_ENTRIES - 1)) + (is_return ? CPU_IBC_ENTRIES : 0)];
+    entry->code = target->host.code;
+    entry->pc = cpu->pc;
+    engine->counters.ibc_fills++;
+}
+
+static void take_fault(Cpu *cpu) {
+    if (cpu->raised >= 0) {
+        KirException code = (KirException)cpu->raised;
+        cpu->raised = -1;
+        raise_exception(cpu, code);
+    } else {
+        cpu->engine->hooks.fault(cpu);
+    }
+}
+
+static void step_fast(Cpu *cpu) {
+    Engine *engine = cpu->engine;
+    Block *block = engine_block(engine, cpu->pc, cpu->mode);
+    engine->counters.dispatches++;
+    host_enter(engine->host, cpu, block->host.code);
+    void *record = cpu->exit_record;
+    if (!record || record == HOST_EXIT_RETURN) left_indirectly(cpu, record != NULL);
+    else if (record == HOST_EXIT_FAULT || record == HOST_EXIT_RAISED) take_fault(cpu);
+    else left_by_record(cpu, record);
+}
+
+static void step_interpreted(Cpu *cpu) {
+    Engine *engine = cpu->engine;
+    Block *block = engine_block(engine, cpu->pc, cpu->mode);
+    engine->counters.interp_blocks++;
+    engine->counters.interp_insns += block->guest_insns;
+    KirException code = KIR_EXC_RESUME;
+    switch (interp_run(cpu, block->kir, &code)) {
+    case INTERP_CONTINUE: break;
+    case INTERP_EXCEPTION: raise_exception(cpu, code); break;
+    case INTERP_FAULT: engine->hooks.fault(cpu); break;
+    }
+}
+
+static void update_mode(Cpu *cpu) {
+    uint32_t mode = cpu->engine->guest->mode(cpu);
+    if (mode == cpu->mode) return;
+    cpu->mode = mode;
+    clear_ibc(cpu); // its entries are keyed by pc alone
+}
+
+void engine_run(Cpu *cpu) {
+    current_cpu = cpu;
+    bool interpreted = cpu->engine->options.tier == TIER_INTERP;
+    bool traced = cpu->engine->options.log_mask & (ENGINE_LOG_EXEC | ENGINE_LOG_CPU);
+    while (!cpu->exiting) {
+        if (__atomic_load_n(&cpu->poll, __ATOMIC_ACQUIRE)) {
+            cpu->engine->counters.polls++;
+            cpu->engine->hooks.poll(cpu);
+            continue;
+        }
+        update_mode(cpu);
+        if (traced) dump_execution(cpu);
+        if (interpreted) step_interpreted(cpu);
+        else step_fast(cpu);
+    }
+}
+
+void engine_stats(Engine *engine, FILE *out) {
+#define COUNTER(name, meaning) fprintf(out, "%-26s %14llu  %s\n", #name, (unsigned long long)engine->counters.name, meaning);
+#include "engine/counters.def"
+#undef COUNTER
+}

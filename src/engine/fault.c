@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+//
+// Host faults that belong to the guest, and C code that touches guest memory.
+//
+// A fault in generated code is looked up by host address: the block's fault table says which guest instruction it was and
+// where the registers are that are not at home. A fault in C (interpreter, guest_read) jumps back to where the access began. Both
+// leave the signal handler by an ordinary return to a changed context, so that the host's signal mask is restored by the kernel.
+#include "engine/internal.h"
+#include "base/error.h"
+#include <setjmp.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static const HostFault *find_fault(const Block *block, uint32_t offset) {
+    uint32_t low = 0, high = block->host.fault_count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (block->host.faults[middle].offset < offset) low = middle + 1;
+        else high = middle;
+    }
+    return low < block->host.fault_count && block->host.faults[low].offset == offset ? &block->host.faults[low] : NULL;
+}
+
+static void note_fault(Cpu *cpu, int signal, const siginfo_t *info) {
+    cpu->fault = (CpuFault){.raised = true, .signal = signal, .code = info->si_code, .address = (uint64_t)info->si_addr};
+    cpu->engine->counters.faults++;
+}
+
+static bool fault_in_block(Cpu *cpu, int signal, const siginfo_t *info, void *ucontext, const uint8_t *pc) {
+    const Block *block = block_at_host(&cpu->engine->blocks, pc);
+    if (!block) return false;
+    const HostFault *fault = find_fault(block, (uint32_t)(pc - block->host.code));
+    if (!fault) return false;
+    cpu->pc = fault->pc;
+    cpu->raised = -1;
+    if (signal == SIGILL) { // the trap of a misaligned atomic access
+        cpu->raised = KIR_EXC_MISALIGNED_ADDRESS;
+        cpu->fault.address = cpu->fault_address;
+    } else {
+        note_fault(cpu, signal, info);
+    }
+    host_leave_fault(cpu->engine->host, cpu, ucontext, fault, block->host.entries);
+    return true;
+}
+
+static void land(void *jump) { siglongjmp(*(sigjmp_buf *)jump, 1); }
+
+bool engine_fault(int signal, const siginfo_t *info, void *ucontext) {
+    Cpu *cpu = current_cpu;
+    if (!cpu || info->si_code <= 0) return false;
+    const uint8_t *pc = (const uint8_t *)host_context_pc(ucontext);
+    const CodeMemory *memory = &cpu->engine->memory;
+    if (pc >= memory->code && pc < memory->code_end) return fault_in_block(cpu, signal, info, ucontext, pc);
+    if (!cpu->in_interpreter) return false;
+    note_fault(cpu, signal, info);
+    host_redirect(ucontext, land, cpu->interp_jump);
+    return true;
+}
+
+void engine_raise(Cpu *cpu, KirException code) {
+    if (cpu->interp_jump) siglongjmp(*(sigjmp_buf *)cpu->interp_jump, 2 + (int)code);
+    cpu->raised = (int)code;
+    host_leave_raise(cpu->engine->host, cpu);
+}
+
+// Before a thread runs guest code there is no cpu to catch a fault with; the kernel copies instead.
+static bool copy_by_kernel(void *to, const void *from, size_t size) {
+    struct iovec local = {to, size}, remote = {(void *)(uintptr_t)from, size};
+    return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+static bool guarded_copy(void *to, const void *from, size_t size, bool writes_guest) {
+    Cpu *cpu = current_cpu;
+    if (!cpu && !writes_guest) return copy_by_kernel(to, from, size);
+    if (!cpu) {
+        struct iovec local = {(void *)(uintptr_t)from, size}, remote = {to, size};
+        return process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+    }
+    void *old_jump = cpu->interp_jump;
+    bool old_state = cpu->in_interpreter;
+    CpuFault old_fault = cpu->fault;
+    sigjmp_buf jump;
+    volatile bool ok = false;
+    if (sigsetjmp(jump, 0) == 0) {
+        cpu->interp_jump = &jump;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        cpu->in_interpreter = true;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        __builtin_memcpy(to, from, size);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        ok = true;
+    } else {
+        cpu->fault = old_fault;
+    }
+    cpu->in_interpreter = old_state;
+    cpu->interp_jump = old_jump;
+    return ok;
+}
+
+bool guest_read(void *to, uint64_t from, size_t size) { return guarded_copy(to, (const void *)from, size, false); }
+bool guest_write(uint64_t to, const void *from, size_t size) { return guarded_copy((void *)to, from, size, true); }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+//
+// Links between blocks: direct exits are patched to their target's code and listed there, so that an invalidated block can
+// send them back to their stubs. Indirect exits find their targets in the thread's cache.
+#include "engine/internal.h"
+#include <string.h>
+
+void link_exit(Engine *engine, ExitRecord *record, Block *target) {
+    if (!record->jump || record->linked || engine->options.no_link) return;
+    if (record->block->invalid || target->invalid || record->block->mode != target->mode) return;
+    record->linked = target;
+    record->next = target->incoming;
+    target->incoming = record;
+    host_patch(&engine->memory, record->jump, target->host.code);
+    engine->counters.links_patched++;
+}
+
+void unlink_incoming(Engine *engine, Block *block) {
+    for (ExitRecord *record = block->incoming, *next; record; record = next) {
+        next = record->next;
+        record->linked = NULL;
+        record->next = NULL;
+        host_patch(&engine->memory, record->jump, record->stub);
+        engine->counters.links_unpatched++;
+    }
+    block->incoming = NULL;
+}
+
+void clear_ibc(Cpu *cpu) {
+    memset(cpu->ibc_real, 0, 2 * CPU_IBC_ENTRIES * sizeof *cpu->ibc_real);
+    guard_ibc(cpu->ibc_real);
+}
+
+void guard_ibc(IbcEntry *entries) { entries[0].pc = entries[CPU_IBC_ENTRIES].pc = ~0ull; }
+
+static void invalidate(void *context, Block *block) {
+    Engine *engine = context;
+    block_remove(&engine->blocks, block);
+    unlink_incoming(engine, block);
+    engine->counters.blocks_invalidated++;
+}
+
+void engine_invalidate(Engine *engine, uint64_t start, uint64_t end) {
+    uint64_t before = engine->counters.blocks_invalidated;
+    blocks_in_range(&engine->blocks, start, end, invalidate, engine);
+    if (engine->counters.blocks_invalidated != before && current_cpu) clear_ibc(current_cpu);
+}
+
+static void note(void *context, Block *block) {
+    (void)block;
+    *(bool *)context = true;
+}
+
+bool engine_has_code(Engine *engine, uint64_t start, uint64_t end) {
+    bool found = false;
+    blocks_in_range(&engine->blocks, start, end, note, &found);
+    return found;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+//
+// From a guest pc to a block: fetch, guest to KIR, passes, host code. The pipeline is `translate`; what it meets with (full code
+// memory, a block too long for the host's spill slots) is dealt with by its caller.
+#include "engine/internal.h"
+#include "base/error.h"
+#include <string.h>
+#include "debug/dump.h"
+#include <time.h>
+
+enum { DEFAULT_MAX_INSNS = 64 };
+
+static uint64_t nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode, unsigned max_insns) {
+    KirBlock *kir = kir_block_new(arena, &engine->guest->world, pc, mode);
+    if (engine->hooks.image) kir->image_valid = engine->hooks.image(pc, &kir->image_base);
+    KirBuilder builder;
+    kir_builder_init(&builder, kir);
+    GuestTranslation t = {.builder = &builder, .pc = pc, .mode = mode, .features = engine->options.features,
+                          .max_insns = max_insns, .fetch = engine->hooks.fetch};
+    t.size = engine->hooks.fetch(NULL, pc, &t.bytes);
+    engine->guest->translate(&t);
+    engine->counters.kir_insns_built += kir->count;
+    dump_guest_code(engine, kir, t.bytes, t.size);
+    dump_kir(engine, kir, false);
+    kir_optimise(kir, engine->options.disabled_passes);
+    dump_kir(engine, kir, true);
+    return kir;
+}
+
+static Block *new_block(Engine *engine, const KirBlock *kir) {
+    Block *block = arena_alloc(&engine->blocks.arena, sizeof *block);
+    block->pc = kir->pc;
+    block->mode = kir->mode;
+    block->guest_bytes = kir->guest_bytes;
+    block->guest_insns = kir->guest_insns;
+    return block;
+}
+
+static void *keep(Engine *engine, const void *array, size_t size) {
+    if (!size) return NULL;
+    void *copy = arena_alloc(&engine->blocks.arena, size);
+    return memcpy(copy, array, size);
+}
+
+// The fault table and the list of exits outlive the translation's scratch arena.
+static void keep_tables(Engine *engine, Block *block) {
+    HostCompiled *host = &block->host;
+    host->faults = keep(engine, host->faults, host->fault_count * sizeof *host->faults);
+    host->entries = keep(engine, host->entries, host->entry_count * sizeof *host->entries);
+    host->exits = keep(engine, host->exits, host->exit_count * sizeof *host->exits);
+    for (uint32_t i = 0; i < host->exit_count; i++) host->exits[i]->block = block;
+}
+
+static void count(Engine *engine, const Block *block, const KirBlock *kir) {
+    Counters *c = &engine->counters;
+    c->blocks_translated++;
+    c->guest_insns_translated += block->guest_insns;
+    c->guest_bytes_translated += block->guest_bytes;
+    c->host_bytes_emitted += block->host.size;
+    c->kir_insns_emitted += kir->count;
+    c->fallbacks_translated += block->host.fallbacks;
+    c->helper_calls_translated += block->host.helper_calls;
+}
+
+static void flush(Engine *engine) {
+    engine->counters.code_flushes++;
+    block_table_reset(&engine->blocks);
+    code_memory_reset(&engine->memory);
+    host_write_stubs(engine->host, &engine->memory);
+    if (current_cpu) clear_ibc(current_cpu);
+}
+
+// NULL: out of room, or *max_insns was made smaller; try again.
+static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *max_insns) {
+    arena_reset(&engine->scratch);
+    bool interpreted = engine->options.tier == TIER_INTERP;
+    KirBlock *kir = to_kir(engine, interpreted ? &engine->kir : &engine->scratch, pc, mode, *max_insns);
+    if (interpreted) {
+        Block *block = new_block(engine, kir);
+        block->kir = kir;
+        return block;
+    }
+    HostCompiled compiled = {0};
+    if (!host_compile(engine->host, &engine->memory, kir, &engine->scratch, &compiled)) {
+        if (!compiled.too_complex) flush(engine);
+        else if (*max_insns > 1) *max_insns /= 2;
+        else bug("the instruction at %#lx has no host code", (unsigned long)pc);
+        return NULL;
+    }
+    Block *block = new_block(engine, kir);
+    block->host = compiled;
+    keep_tables(engine, block);
+    count(engine, block, kir);
+    dump_host_code(engine, block);
+    return block;
+}
+
+Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode) {
+    Block *block = block_find(&engine->blocks, pc, mode);
+    if (block) return block;
+    uint64_t start = nanoseconds();
+    unsigned max_insns = engine->options.max_block_insns ? engine->options.max_block_insns : DEFAULT_MAX_INSNS;
+    do block = translate(engine, pc, mode, &max_insns);
+    while (!block);
+    block_insert(&engine->blocks, block);
+    engine->counters.translate_ns += nanoseconds() - start;
+    return block;
+}

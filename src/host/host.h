@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+//
+// The contract of a host: what the engine asks of the folder src/host/NAME.
+//
+// Generated code of a process obeys one register convention, in every tier (docs/architecture.md): pinned globals in host
+// registers, one register with the cpu state, nothing on the stack below the entry frame. It contains no absolute address:
+// it reaches code and data of its own within +-2 GiB (CodeMemory keeps both in one piece), everything else through Cpu.
+#ifndef KILN_HOST_HOST_H
+#define KILN_HOST_HOST_H
+
+#include "engine/engine.h"
+
+// How one block is left, made for each jump out of it. Lies in the data arena, so that exit stubs can name it.
+typedef struct ExitRecord {
+    KirExit exit;
+    Block *block;             // the block that is left
+    uint8_t *jump;            // the 4-byte displacement to patch when the target is known; NULL: never linked
+    uint8_t *stub;            // what the displacement leads to when unlinked
+    Block *linked;            // the target it is linked to, or NULL
+    struct ExitRecord *next;  // in linked->incoming
+} ExitRecord;
+
+// Where a global's value is at a faulting instruction when it is not at home.
+typedef enum HostPlace { PLACE_CONST, PLACE_GPR, PLACE_XMM, PLACE_SPILL, PLACE_GLOBAL } HostPlace;
+typedef struct HostFaultEntry {
+    uint16_t global;
+    uint8_t place; // HostPlace
+    uint8_t reg;   // register, or spill slot
+    uint64_t value;
+} HostFaultEntry;
+
+// One host instruction that may fault on behalf of the guest instruction at `pc`.
+typedef struct HostFault {
+    uint32_t offset; // of the host instruction in the block's code
+    uint32_t first_entry, entry_count;
+    uint64_t pc;
+} HostFault;
+
+// Room for code and the data it refers to; the engine hands pieces of it to the emitter.
+typedef struct CodeMemory {
+    uint8_t *code, *code_next, *code_end;  // executable view
+    ptrdiff_t write_delta;                 // writable view - executable view
+    uint8_t *data, *data_next, *data_end;
+} CodeMemory;
+
+// Aligned zeroed memory within reach of the code, or NULL when the arena is full.
+void *code_data_alloc(CodeMemory *memory, size_t size);
+
+typedef struct HostCompiled {
+    uint8_t *code;
+    uint32_t size;
+    HostFault *faults; // sorted by offset; in the block's translation arena
+    uint32_t fault_count;
+    HostFaultEntry *entries;
+    uint32_t entry_count;
+    ExitRecord **exits;
+    uint32_t exit_count;
+    uint32_t fallbacks, helper_calls;
+    bool too_complex;         // when host_compile failed: the block must be made shorter
+} HostCompiled;
+
+typedef struct Host Host;
+
+// Detects the machine and writes the entry and exit stubs at the start of the code memory.
+Host *host_new(const Guest *guest, const EngineOptions *options, CodeMemory *memory);
+// After the code memory was emptied: the stubs again.
+void host_write_stubs(Host *host, CodeMemory *memory);
+// Compiles a block at memory->code_next. False: code or data memory is full (nothing was taken).
+bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *scratch, HostCompiled *out);
+// Runs generated code until it leaves. cpu->exit_record then says how: a record, NULL for an indirect exit
+// (pc in cpu->pc), or HOST_EXIT_*.
+void host_enter(const Host *host, Cpu *cpu, const void *code);
+// Called in a host signal handler for a fault at `offset` in a block: brings all homes up to date and makes the handler return to
+// host_enter's caller, with cpu->exit_record = HOST_EXIT_FAULT.
+void host_leave_fault(const Host *host, Cpu *cpu, void *ucontext, const HostFault *fault, const HostFaultEntry *entries);
+uint64_t host_context_pc(const void *ucontext);
+// From a helper: abandons the block; all homes are right. cpu->exit_record = HOST_EXIT_RAISED.
+void host_leave_raise(const Host *host, Cpu *cpu) __attribute__((noreturn));
+// In a signal handler: goes on at function(argument) instead, on the interrupted stack, below its red zone.
+void host_redirect(void *ucontext, void (*function)(void *), void *argument);
+// Points a 4-byte displacement to `target` with one aligned store.
+void host_patch(const CodeMemory *memory, uint8_t *jump, const uint8_t *target);
+// The host's own floating-point control word: default, and with the guest's flags and rounding.
+uint32_t host_default_fpenv(void);
+
+#define HOST_EXIT_FAULT ((void *)1)
+#define HOST_EXIT_RAISED ((void *)2)
+#define HOST_EXIT_RETURN ((void *)3) // an indirect exit with the hint "return", pc in cpu->pc
+
+#endif

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+//
+// The fast tier: a KIR block in, host code out.
+//
+//   plan (backwards) -> one instruction after the other (forwards) -> cold paths -> exit stubs
+//
+// Exits. A direct exit is a jump whose 4-byte displacement lies within one aligned 8-byte word, so that it can be redirected by
+// one store while others run it. Unlinked, it leads to a stub behind the block that names the exit and leaves to the engine.
+// A backward exit polls first. An indirect exit looks its target up in the thread's indirect-branch cache, returns in a part of
+// their own; asking a thread to stop points it to an empty cache, so indirect exits need no poll.
+#include "host/x86_64/emit.h"
+
+// ---- cold paths, faults, arrays -------------------------------------------------------------------------------------------
+Cold *cold_path(Emit *e, void (*run)(Emit *, const Cold *), uint8_t *from) {
+    Cold *cold = arena_alloc(e->scratch, sizeof *cold);
+    cold->run = run;
+    cold->from[0] = from;
+    cold->index = e->index;
+    *e->cold_tail = cold;
+    e->cold_tail = &cold->next;
+    return cold;
+}
+
+static void write_cold_paths(Emit *e) {
+    for (Cold *cold = e->cold; cold; cold = cold->next) {
+        e->index = cold->index;
+        if (cold->from[0]) x_bind(&e->c, cold->from[0], e->c.p);
+        cold->run(e, cold);
+        if (cold->back) x_jmp(&e->c, cold->back);
+    }
+}
+
+void *grow(Emit *e, void *array, uint32_t count, uint32_t *capacity, size_t size) {
+    if (count < *capacity) return array;
+    uint32_t bigger = *capacity ? *capacity * 2 : 16;
+    array = arena_grow(e->scratch, array, *capacity * size, bigger * size);
+    *capacity = bigger;
+    return array;
+}
+
+static void collect_entry(Emit *e, const KirFaultEntry *from) {
+    e->entries = grow(e, e->entries, e->entry_count, &e->entry_capacity, sizeof *e->entries);
+    HostFaultEntry *entry = &e->entries[e->entry_count++];
+    *entry = (HostFaultEntry){.global = from->global};
+    KirRef root = root_of(e, from->value);
+    const Value *value = &e->values[root];
+    if (e->insns[root].op == KIR_CONST) {
+        entry->place = PLACE_CONST;
+        entry->value = e->insns[root].imm;
+        return;
+    }
+    // A value at home in another global is loaded first: the place must be right when the fault comes.
+    unsigned reg = value->xmm ? use_xmm(e, root) : use_gpr(e, root);
+    entry->place = value->xmm ? PLACE_XMM : PLACE_GPR;
+    entry->reg = (uint8_t)reg;
+}
+
+void fault_collect(Emit *e) {
+    const KirBlock *kir = e->kir;
+    e->fault_first = e->entry_count;
+    while (e->next_fault < kir->fault_count && kir->faults[e->next_fault].at < e->index) e->next_fault++;
+    while (e->next_fault < kir->fault_count && kir->faults[e->next_fault].at == e->index)
+        collect_entry(e, &kir->faults[e->next_fault++]);
+    e->fault_entries = e->entry_count - e->fault_first;
+}
+
+void fault_here(Emit *e) {
+    e->faults = grow(e, e->faults, e->fault_count, &e->fault_capacity, sizeof *e->faults);
+    e->faults[e->fault_count++] = (HostFault){
+        .offset = (uint32_t)(e->c.p - e->start), .first_entry = e->fault_first, .entry_count = e->fault_entries, .pc = e->insn_pc};
+}
+
+// ---- exits ------------------------------------------------------------------------------------------------------------------
+static void cold_exit(Emit *e, const Cold *cold) {
+    ExitRecord *record = (ExitRecord *)(uintptr_t)cold->data;
+    if (!record) return;
+    record->stub = cold->from[0] ? e->c.p : NULL;
+    x_lea(&e->c, 1, RAX, mem_rip(record));
+    x_jmp(&e->c, e->host->exit);
+}
+
+static ExitRecord *new_record(Emit *e, const KirExit *exit) {
+    ExitRecord *record = code_data_alloc(e->memory, sizeof *record);
+    if (!record) {
+        e->c.overflow = true;
+        return NULL;
+    }
+    record->exit = *exit;
+    e->exits = grow(e, e->exits, e->exit_count, &e->exit_capacity, sizeof *e->exits);
+    e->exits[e->exit_count++] = record;
+    return record;
+}
+
+// The displacement of a jump that starts `opcode_bytes` from here shall not cross an 8-byte boundary.
+static void align_displacement(Emit *e, unsigned opcode_bytes) {
+    unsigned at = (unsigned)((uintptr_t)e->c.p + opcode_bytes) & 7;
+    if (at > 4) x_nop(&e->c, 8 - at);
+}
+
+static void exit_jump(Emit *e, const KirExit *exit, int cc, bool linkable) {
+    ExitRecord *record = new_record(e, exit);
+    align_displacement(e, cc < 0 ? 1 : 2);
+    uint8_t *jump = cc < 0 ? x_jmp(&e->c, NULL) : x_jcc(&e->c, (X86Cond)cc, NULL);
+    Cold *cold = cold_path(e, cold_exit, jump);
+    cold->data = record;
+    if (record && linkable && exit->kind == KIR_EXIT_DIRECT) record->jump = jump;
+}
+
+void emit_exit_jump(Emit *e, uint32_t exit_index, int cc) { exit_jump(e, &e->kir->exits[exit_index], cc, true); }
+
+void emit_poll(Emit *e, const KirExit *exit) {
+    x_alu_mi(&e->c, X_CMP, 0, CPU_MEM(poll), 0);
+    exit_jump(e, exit, CC_NE, false);
+}
+
+static bool is_backward(const Emit *e, uint32_t exit_index) {
+    const KirExit *exit = &e->kir->exits[exit_index];
+    return exit->kind == KIR_EXIT_DIRECT && exit->target <= e->insn_pc;
+}
+
+// Before a conditional exit: the state is that of the branch itself, which is executed again afterwards.
+static void poll_at_branch(Emit *e) {
+    KirExit again = {.kind = KIR_EXIT_DIRECT, .target = e->insn_pc};
+    emit_poll(e, &again);
+}
+
+static void emit_exit_cond(Emit *e, const KirInsn *insn) {
+    if (is_backward(e, insn->b) || is_backward(e, insn->c)) poll_at_branch(e);
+    X86Cond cc = emit_condition(e, insn->a);
+    emit_exit_jump(e, insn->b, cc);
+    emit_exit_jump(e, insn->c, -1);
+}
+
+static void emit_exit_if(Emit *e, const KirInsn *insn) {
+    if (is_backward(e, insn->b)) poll_at_branch(e);
+    emit_exit_jump(e, insn->b, emit_condition(e, insn->a));
+}
+
+static void emit_exit(Emit *e, const KirInsn *insn) {
+    if (is_backward(e, insn->a)) emit_poll(e, &e->kir->exits[insn->a]);
+    emit_exit_jump(e, insn->a, -1);
+}
+
+void emit_exit_indirect(Emit *e, KirRef pc, KirJumpHint hint) {
+    Code *c = &e->c;
+    unsigned reg = use_gpr(e, pc);
+    unsigned step_log2 = e->host->guest->min_insn_bytes == 4 ? 2 : 1;
+    // All temporaries are free at the end of a block. An entry has 16 bytes, the index is the pc's low bits.
+    if (reg != RAX) x_mov_rr(c, 1, RAX, reg);
+    x_mov_rr(c, 0, R10, RAX);
+    x_alu_ri(c, X_AND, 0, R10, (CPU_IBC_ENTRIES - 1) << step_log2);
+    x_mov_rm(c, 1, RBX, CPU_MEM(ibc));
+    int32_t part = hint == KIR_JUMP_RETURN ? CPU_IBC_ENTRIES * (int32_t)sizeof(IbcEntry) : 0;
+    unsigned scale = 4 - step_log2;
+    x_alu_rm(c, X_CMP, 1, RAX, mem_index(RBX, R10, scale, part));
+    x_jcc(c, CC_NE, hint == KIR_JUMP_RETURN ? e->host->exit_return : e->host->exit_indirect);
+    x_rm(c, 0xff, 0, 4, mem_index(RBX, R10, scale, part + (int32_t)offsetof(IbcEntry, code)));
+}
+
+// ---- one instruction ----------------------------------------------------------------------------------------------------------
+static void emit_effect(Emit *e, KirRef v, const KirInsn *insn) {
+    switch (insn->op) {
+    case KIR_INSN: e->insn_pc = insn->imm; break;
+    case KIR_SET: emit_set(e, insn->a, insn->b); break;
+    case KIR_STORE: emit_store(e, insn); break;
+    case KIR_FENCE: emit_fence(e, insn); break;
+    case KIR_CALL: case KIR_CALL3: emit_call(e, v, insn); break;
+    case KIR_EXIT_IF: emit_exit_if(e, insn); break;
+    case KIR_POLL: emit_poll(e, &e->kir->exits[insn->a]); break;
+    case KIR_EXIT: emit_exit(e, insn); break;
+    case KIR_EXIT_COND: emit_exit_cond(e, insn); break;
+    case KIR_EXIT_IND: emit_exit_indirect(e, insn->a, (KirJumpHint)insn->aux); break;
+    default: emit_fallback(e, v, insn); break; // FSETFLAGS, FSETROUND
+    }
+}
+
+static bool through_evaluator(const Emit *e, const KirInsn *insn) {
+    return e->host->options->eval_all && !(kir_op_info[insn->op].flags & (KIR_FLAG_FAULT | KIR_FLAG_GLOBAL));
+}
+
+static void emit_value(Emit *e, KirRef v, const KirInsn *insn) {
+    if (through_evaluator(e, insn) && insn->op != KIR_CALL && insn->op != KIR_CALL3) {
+        emit_fallback(e, v, insn);
+        return;
+    }
+    switch (insn->op) {
+    case KIR_GET: emit_get(e, v); break;
+    case KIR_ADD: case KIR_SUB: case KIR_MUL: case KIR_MULHU: case KIR_MULHS: case KIR_AND: case KIR_OR: case KIR_XOR:
+    case KIR_NOT: case KIR_NEG: case KIR_SHL: case KIR_SHR: case KIR_SAR: case KIR_ROTR: case KIR_CLZ: case KIR_CTZ:
+    case KIR_POPCNT: case KIR_BSWAP: case KIR_BFX: case KIR_SBFX: case KIR_FUNNEL: case KIR_ADC: case KIR_ADC_C:
+    case KIR_ADC_V: case KIR_CMP: case KIR_SELECT: case KIR_SEXT: case KIR_ZEXT: case KIR_TRUNC:
+        emit_integer(e, v, insn);
+        break;
+    case KIR_DIVU: case KIR_DIVS: case KIR_REMU: case KIR_REMS: emit_divide(e, v, insn); break;
+    case KIR_LOAD: emit_load(e, v, insn); break;
+    case KIR_CAS: case KIR_AMO: emit_atomic(e, v, insn); break;
+    case KIR_CALL: case KIR_CALL3: emit_call(e, v, insn); break;
+    case KIR_FADD: case KIR_FSUB: case KIR_FMUL: case KIR_FDIV: case KIR_FSQRT: case KIR_FMA: case KIR_FMIN: case KIR_FMAX:
+    case KIR_FCMP: case KIR_FTOI: case KIR_ITOF: case KIR_FTOF: case KIR_FROUND: case KIR_FNEG: case KIR_FABS:
+    case KIR_FCOPYSIGN:
+        if (has_float_code(e, insn)) emit_float(e, v, insn);
+        else emit_fallback(e, v, insn);
+        break;
+    case KIR_BITCAST: case KIR_PAIR: case KIR_LO64: case KIR_HI64: case KIR_NANBOX: case KIR_NANUNBOX:
+        emit_move(e, v, insn);
+        break;
+    default: emit_fallback(e, v, insn); break;
+    }
+}
+
+static bool is_skipped(Emit *e, KirRef v, const KirInsn *insn) {
+    const KirOpInfo *info = &kir_op_info[insn->op];
+    if (insn->op == KIR_NOP || insn->op == KIR_CONST || insn->op == KIR_CONSTV) return true;
+    if (info->result == '-') return false;
+    const Value *value = &e->values[v];
+    bool removable = info->flags & KIR_FLAG_PURE || insn->op == KIR_GET;
+    return removable && (!value->last_use || value->root != v || plan_is_fused(e, v));
+}
+
+static void emit_all(Emit *e) {
+    for (uint32_t i = 0; i < e->kir->count; i++) {
+        const KirInsn *insn = &e->insns[i];
+        if (is_skipped(e, i, insn)) continue;
+        e->index = i;
+        bool effect = kir_op_info[insn->op].result == '-' || insn->type == KIR_VOID;
+        if (effect) emit_effect(e, i, insn);
+        else emit_value(e, i, insn);
+        alloc_end(e);
+    }
+}
+
+static void sort_faults(Emit *e) { // nearly sorted: only traps in cold paths stand out of order
+    for (uint32_t i = 1; i < e->fault_count; i++) {
+        HostFault fault = e->faults[i];
+        uint32_t j = i;
+        for (; j && e->faults[j - 1].offset > fault.offset; j--) e->faults[j] = e->faults[j - 1];
+        e->faults[j] = fault;
+    }
+}
+
+bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *scratch, HostCompiled *out) {
+    uint8_t *data = memory->data_next;
+    Emit e = {.host = host, .memory = memory, .kir = kir, .insns = kir->insns, .scratch = scratch, .insn_pc = kir->pc};
+    e.start = (uint8_t *)(((uintptr_t)memory->code_next + 15) & ~(uintptr_t)15);
+    e.c = (Code){.p = e.start, .end = memory->code_end, .write_delta = memory->write_delta, .avx = host->features.avx};
+    e.cold_tail = &e.cold;
+    e.values = arena_alloc(scratch, kir->count * sizeof *e.values);
+    alloc_start(&e);
+    plan(&e);
+    emit_all(&e);
+    write_cold_paths(&e);
+    if (e.c.overflow || e.too_complex) {
+        memory->data_next = data;
+        out->too_complex = e.too_complex;
+        return false;
+    }
+    sort_faults(&e);
+    memory->code_next = e.c.p;
+    *out = (HostCompiled){.code = e.start, .size = (uint32_t)(e.c.p - e.start), .faults = e.faults,
+                          .fault_count = e.fault_count, .entries = e.entries, .entry_count = e.entry_count, .exits = e.exits,
+                          .exit_count = e.exit_count, .fallbacks = e.fallbacks, .helper_calls = e.helper_calls};
+    return true;
+}
