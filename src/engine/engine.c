@@ -15,6 +15,9 @@
 
 __thread Cpu *current_cpu;
 
+// What a thread that is asked to stop looks its indirect exits up in; one for all.
+static IbcEntry empty_ibc[2 * CPU_IBC_ENTRIES];
+
 static void *pages(size_t size) {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) fatal("out of memory for the state of a thread");
@@ -68,8 +71,6 @@ void cpu_free(Cpu *cpu) {
 }
 
 // ---- asking a thread to stop --------------------------------------------------------------------------------------------
-static IbcEntry empty_ibc[2 * CPU_IBC_ENTRIES]; // one for all threads
-
 void engine_poll_request(Cpu *cpu) {
     __atomic_store_n(&cpu->poll, 1, __ATOMIC_RELEASE);
     __atomic_store_n(&cpu->ibc, empty_ibc, __ATOMIC_RELEASE);
