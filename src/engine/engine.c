@@ -87,6 +87,7 @@ static void raise_exception(Cpu *cpu, KirException code) {
     Engine *engine = cpu->engine;
     if (code == KIR_EXC_RESUME) return;
     if (code == KIR_EXC_SYSCALL) engine->counters.syscalls++;
+    if (code == KIR_EXC_FENCE_I) cpu->pc += 4; // goes on behind it, once the hook has seen to what changed
     engine->hooks.exception(cpu, code);
 }
 

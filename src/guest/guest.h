@@ -61,6 +61,8 @@ typedef struct GuestLinux {
     uint64_t (*hwcap)(uint64_t features);
     uint64_t (*hwcap2)(uint64_t features);
     const char *platform;           // AT_PLATFORM or NULL
+    // The paragraph of /proc/cpuinfo for one processor, without the blank line behind it. May be NULL.
+    void (*cpuinfo)(uint64_t features, unsigned processor, char *text, size_t size);
 } GuestLinux;
 
 typedef struct Guest {

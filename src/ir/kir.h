@@ -122,6 +122,10 @@ enum {
 // aux of FCMP, slot c of VFCMP. The S forms raise invalid for any NaN, the others for a signalling one only.
 typedef enum KirFcmp { KIR_FEQ, KIR_FLT, KIR_FLE, KIR_FUNORD, KIR_FEQ_S, KIR_FLT_S, KIR_FLE_S, KIR_FGT, KIR_FGE, KIR_FGT_S, KIR_FGE_S } KirFcmp;
 
+// Slot b of VFEST and slot c of VFSTEP. RECPS: 2 - a*b, RSQRTS: (3 - a*b)/2, MULX: a*b; infinity times zero counts as 0, MULX: 2.
+typedef enum KirFest { KIR_FEST_RECP, KIR_FEST_RSQRT, KIR_FEST_URECP, KIR_FEST_URSQRT, KIR_FEST_RECPX } KirFest;
+typedef enum KirFstep { KIR_FSTEP_RECPS, KIR_FSTEP_RSQRTS, KIR_FSTEP_MULX } KirFstep;
+
 // FGETFLAGS, FSETFLAGS: RISC-V's order.
 enum { KIR_FFLAG_NX = 1, KIR_FFLAG_UF = 2, KIR_FFLAG_OF = 4, KIR_FFLAG_DZ = 8, KIR_FFLAG_NV = 16 };
 
@@ -214,6 +218,7 @@ typedef struct KirBlock {
     uint32_t guest_insns;
     uint64_t image_base;  // load bias of the guest file; KIR_IMAGE constants print relative to it
     bool image_valid;     // pc-relative values shall be KIR_IMAGE (the file can move)
+    bool folded;          // made by one builder from start to end: the fold pass has nothing to find
     KirInsn *insns;
     uint32_t count, capacity;
     KirExit *exits;
@@ -230,6 +235,7 @@ typedef struct KirBuilder {
     KirBlock *block;
     KirRef *current;      // by global: the value it holds now, or KIR_NONE
     uint32_t generation;
+    KirRef *recent;       // direct-mapped table of recent pure values (ir/build.c); entries are hints, checked when used
 } KirBuilder;
 
 // Starts an empty block in `arena`. Nothing is freed but with the arena.

@@ -9,6 +9,7 @@
 #define KILN_HOST_X86_64_ENCODE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 

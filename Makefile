@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+#
+# The commands of daily work; meson and the scripts do it. `make` builds and installs nothing.
+#
+#   make               build/kiln and build/kiln-riscv64
+#   make deps          installs the Debian packages that are missing (scripts/dependencies.txt)
+#   make demo          everything from a fresh machine to a riscv64 program that runs
+#   make check         all tests, their short form (make check SUITES="unit abi": these alone)
+#   make check-long    the long form
+#   make bench         kiln, qemu-riscv64 and native side by side
+#   make install       kiln, kiln-riscv64 and their manual page, below $(DESTDIR)$(PREFIX)
+#   make format lint   clang-format in place; cppcheck
+BUILD  ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+JOBS   ?= 2
+SUITES ?=
+MESON_OPTIONS ?=
+# Two more builds that the checks use: unit tests under the sanitizers, everything by clang with warnings as errors.
+SANITIZED := $(BUILD)-sanitized
+CLANG     := $(BUILD)-clang
+
+C_FILES = $(shell find src tests bench -name '*.[ch]' -not -path '*/generated/*')
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD) -j $(JOBS)
+	@ln -sfn src/tools/kiln $(BUILD)/kiln
+	@ln -sfn kiln $(BUILD)/kiln-riscv64
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) $(MESON_OPTIONS)
+
+$(SANITIZED)/build.ninja:
+	meson setup $(SANITIZED) -Db_sanitize=address,undefined -Db_lundef=false -Ddebug_checks=true -Dbuildtype=debugoptimized
+
+$(CLANG)/build.ninja:
+	CC=clang meson setup $(CLANG) --werror
+
+sanitized: $(SANITIZED)/build.ninja
+	ninja -C $(SANITIZED) -j $(JOBS) unit-tests
+
+clang: $(CLANG)/build.ninja
+	ninja -C $(CLANG) -j $(JOBS)
+
+deps:
+	scripts/install-deps
+
+demo: deps all
+	scripts/demo $(BUILD)/kiln
+
+check: all sanitized clang
+	tests/run --build $(BUILD) --sanitized $(SANITIZED) --jobs $(JOBS) $(SUITES)
+
+check-long: all sanitized clang
+	tests/run --build $(BUILD) --sanitized $(SANITIZED) --jobs $(JOBS) --long $(SUITES)
+
+bench: all
+	bench/run --kiln $(BUILD)/kiln
+
+install: all
+	install -D -m 755 $(BUILD)/kiln $(DESTDIR)$(PREFIX)/bin/kiln
+	ln -sfn kiln $(DESTDIR)$(PREFIX)/bin/kiln-riscv64
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	$(BUILD)/kiln --man >$(DESTDIR)$(PREFIX)/share/man/man1/kiln.1
+	ln -sfn kiln.1 $(DESTDIR)$(PREFIX)/share/man/man1/kiln-riscv64.1
+
+format:
+	clang-format -i $(C_FILES)
+
+lint:
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
+	  --suppressions-list=scripts/cppcheck.txt -D_GNU_SOURCE -Isrc -j $(JOBS) src tests/unit
+
+clean:
+	rm -rf $(BUILD) $(SANITIZED) $(CLANG)
+
+.PHONY: all sanitized clang deps demo check check-long bench install format lint clean

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+//
+// What the engine calls: system calls, exceptions and faults of guest code become results and signals here.
+#include <errno.h>
+#include <sys/mman.h>
+#include "linux/linux.h"
+#include "linux/memory.h"
+#include "linux/signal.h"
+#include "linux/symbols.h"
+
+static void system_call(LinuxThread *t) {
+    Cpu *cpu = t->cpu;
+    const GuestLinux *abi = &t->process->guest->linux_abi;
+    uint64_t args[6];
+    abi->syscall_args(cpu, args);
+    cpu->pc += abi->syscall_insn_bytes;
+    t->in_syscall = true;
+    long result = syscall_dispatch(t, abi->syscall_number(cpu), args);
+    t->in_syscall = false;
+    if (result == -LINUX_ERESTARTSYS || result == -LINUX_ERESTARTNOINTR || result == -LINUX_ERESTARTNOHAND) {
+        t->restart = -result;
+        t->restart_argument = args[0];
+    } else if (result != -LINUX_NO_RESULT && result != LINUX_NO_RESULT) {
+        abi->syscall_result(cpu, (uint64_t)result);
+    }
+}
+
+// A fetch from memory that is not executable, or not there.
+static void raise_fetch_fault(LinuxThread *t, uint64_t pc) {
+    Mapping m;
+    if (!memory_lookup(pc, &m)) signal_raise_fault(t, SIGSEGV, SEGV_MAPERR, pc);
+    else if (!(m.prot & PROT_EXEC)) signal_raise_fault(t, SIGSEGV, SEGV_ACCERR, pc);
+    else signal_raise_fault(t, SIGBUS, BUS_ADRERR, pc); // behind the end of a file
+}
+
+static void on_exception(Cpu *cpu, KirException code) {
+    LinuxThread *t = cpu->thread;
+    switch (code) {
+    case KIR_EXC_SYSCALL: system_call(t); break;
+    case KIR_EXC_BREAKPOINT: signal_raise_fault(t, SIGTRAP, TRAP_BRKPT, cpu->pc); break;
+    case KIR_EXC_ILLEGAL: signal_raise_fault(t, SIGILL, ILL_ILLOPC, cpu->pc); break;
+    case KIR_EXC_FETCH_FAULT: raise_fetch_fault(t, cpu->pc); break;
+    case KIR_EXC_MISALIGNED_ADDRESS: signal_raise_fault(t, SIGBUS, BUS_ADRALN, cpu->fault.address); break;
+    case KIR_EXC_DIVIDE: signal_raise_fault(t, SIGFPE, FPE_INTDIV, cpu->pc); break;
+    case KIR_EXC_TRAP: signal_raise_fault(t, SIGTRAP, TRAP_BRKPT, cpu->pc); break;
+    case KIR_EXC_FENCE_I: memory_code_changed(); break;
+    case KIR_EXC_RESUME: break;
+    }
+    if (signals_need_work(t)) signals_deliver(t);
+}
+
+static void on_fault(Cpu *cpu) {
+    LinuxThread *t = cpu->thread;
+    CpuFault fault = cpu->fault;
+    cpu->fault = (CpuFault){0};
+    // Where the guest has nothing there may be something of Kiln's; and x86 calls addresses that no page table can hold
+    // a protection fault without address.
+    Mapping m;
+    if (fault.signal == SIGSEGV && (fault.code == SI_KERNEL || !memory_lookup(fault.address, &m))) fault.code = SEGV_MAPERR;
+    signal_raise_fault(t, fault.signal, fault.code, fault.address);
+    signals_deliver(t);
+}
+
+static void on_poll(Cpu *cpu) {
+    engine_poll_clear(cpu);
+    LinuxThread *t = cpu->thread;
+    if (signals_need_work(t)) signals_deliver(t);
+}
+
+const EngineHooks linux_hooks = {
+    .exception = on_exception,
+    .fault = on_fault,
+    .poll = on_poll,
+    .fetch = memory_fetch,
+    .image = memory_image,
+    .symbol = symbol_at,
+};

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+//
+// Life and death of guest processes. A guest process is a host process; fork is the host's, with all translations.
+//
+// vfork (CLONE_VM | CLONE_VFORK) is real: the child runs in the parent's memory, with a cpu, a LinuxThread, a LinuxProcess
+// and a host stack of its own, while the parent sleeps in the host's clone. What the child allocated and did not free is
+// freed by the parent when it wakes up: that is why exec memory hangs on the thread.
+#include "linux/process.h"
+#include <errno.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "linux/load_error.h"
+#include "linux/memory.h"
+#include "linux/signal.h"
+#include "linux/stack.h"
+#include "linux/symbols.h"
+
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND UINT64_C(0x100000000)
+#endif
+
+enum { VFORK_STACK = 1 << 20 };
+
+void (*process_at_exit)(LinuxProcess *process);
+
+// ---- start ------------------------------------------------------------------------------------------------------------
+
+// The page with the code that a signal handler returns to.
+static bool map_sigreturn(LinuxProcess *process) {
+    const GuestLinux *abi = &process->guest->linux_abi;
+    long page = memory_map(0, GUEST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page < 0) return false;
+    memcpy((void *)page, abi->sigreturn_code, abi->sigreturn_size);
+    process->sigreturn_page = (uint64_t)page;
+    return memory_protect((uint64_t)page, GUEST_PAGE, PROT_READ | PROT_EXEC) == 0;
+}
+
+static void set_names(LinuxProcess *process, const ExecTarget *target) {
+    if (!realpath(target->path, process->exe_path)) strcpy(process->exe_path, target->path);
+    const char *slash = strrchr(target->name, '/');
+    prctl(PR_SET_NAME, slash ? slash + 1 : target->name);
+}
+
+// argv of a script: interpreter, its argument, the script, then the caller's arguments.
+static char **script_argv(const ExecTarget *target, char **argv) {
+    size_t argc = 0;
+    while (argv[argc]) argc++;
+    char **all = calloc(argc + target->prefix_count + 1, sizeof *all);
+    if (!all) fatal("out of memory (arguments)");
+    memcpy(all, target->prefix, target->prefix_count * sizeof *all);
+    if (argc) memcpy(all + target->prefix_count, argv + 1, (argc - 1) * sizeof *all);
+    return all;
+}
+
+static LinuxThread *first_thread(LinuxProcess *process) {
+    LinuxThread *t = calloc(1, sizeof *t);
+    if (!t) fatal("out of memory (thread)");
+    t->process = process;
+    t->tid = gettid();
+    t->cpu = cpu_new(process->engine, NULL);
+    t->cpu->thread = t;
+    process->threads = t;
+    // The list that libc registered for Kiln's own thread is not the guest's.
+    host_syscall(SYS_set_robust_list, NULL, 24, 0, 0, 0, 0);
+    return t;
+}
+
+LinuxThread *process_start(LinuxProcess *process, const ProcessStart *start, LoadError *error) {
+    static ExecTarget target;
+    LoadedProgram program;
+    pthread_mutex_init(&process->signal_lock, NULL);
+    if (!exec_resolve(process, start->path, &target, error)) return NULL;
+    char **argv = target.prefix_count ? script_argv(&target, start->argv) : start->argv;
+    if (target.prefix_count && target.machine && target.machine != process->guest->elf_machine) {
+        // A script of the host's: nothing for a translator to do.
+        execve(start->path, start->argv, start->envp);
+        load_error(error, errno, "cannot run '%s': %s", start->path, strerror(errno));
+        return NULL;
+    }
+    memory_init(stack_plan(process));
+    if (!elf_load(process, &target, &program, error)) return NULL;
+    memory_set_brk(page_up(program.end));
+    uint64_t sp = stack_build(process, &(StackInput){&program, argv, start->envp, start->path}, error);
+    if (!sp) return NULL;
+    if (!map_sigreturn(process)) {
+        load_error(error, ENOMEM, "cannot run '%s': no memory for the signal return page", start->path);
+        return NULL;
+    }
+    set_names(process, &target);
+    symbols_set_program(process->exe_path, program.bias);
+    process->argv0 = argv[0];
+    memory_set_engine(process->engine);
+    LinuxThread *t = first_thread(process);
+    process->guest->linux_abi.start(t->cpu, program.start, sp);
+    signals_start(t);
+    return t;
+}
+
+// ---- end --------------------------------------------------------------------------------------------------------------
+
+void process_exit(LinuxThread *t, int status) {
+    if (process_at_exit && !t->process->vfork_parent) process_at_exit(t->process);
+    for (;;) host_syscall(SYS_exit_group, status, 0, 0, 0, 0, 0);
+}
+
+void process_die(LinuxThread *t, int signal, bool core) {
+    LinuxProcess *process = t->process;
+    if (process->core_report)
+        warning("the guest dies of signal %d (%s)%s at pc 0x%llx", signal, strsignal(signal), core ? ", core" : "",
+                (unsigned long long)t->cpu->pc);
+    if (process_at_exit && !process->vfork_parent) process_at_exit(process);
+    host_signal_action(signal, &(HostSigaction){.handler = (void *)SIG_DFL});
+    host_syscall(SYS_tgkill, getpid(), gettid(), signal, 0, 0, 0);
+    host_signal_mask(SIG_UNBLOCK, signal_bit(signal));
+    for (;;) host_syscall(SYS_exit_group, 128 + signal, 0, 0, 0, 0, 0); // init of a pid namespace does not die of signals
+}
+
+// ---- clone ------------------------------------------------------------------------------------------------------------
+
+// In the child, whichever way it was made: registers and bookkeeping of its one thread.
+static void child_setup(LinuxThread *t, const CloneRequest *request) {
+    const GuestLinux *abi = &t->process->guest->linux_abi;
+    linux_self = t;
+    t->tid = gettid();
+    t->next = NULL;
+    t->process->threads = t;
+    signals_forget(t);
+    t->robust_list = 0;
+    t->clear_child_tid = (request->flags & CLONE_CHILD_CLEARTID) ? request->child_tid : 0;
+    if (request->flags & CLONE_CLEAR_SIGHAND) {
+        for (int i = 0; i < LINUX_SIGNALS; i++)
+            if (t->process->actions[i].handler > 1) t->process->actions[i] = (GuestSigaction){0};
+        signals_install_synchronous();
+    }
+    abi->clone_child(t->cpu, request->stack, (request->flags & CLONE_SETTLS) != 0, request->tls);
+}
+
+// The child's memory is a copy, so it can go on in this very stack frame.
+static long host_fork(const CloneRequest *request) {
+    uint64_t flags = request->flags & ~(uint64_t)(CLONE_SETTLS | CLONE_VM);
+    if (!request->clone3)
+        return host_syscall(SYS_clone, flags | (uint64_t)request->exit_signal, 0,
+                            (flags & CLONE_PIDFD) ? request->pidfd : request->parent_tid, request->child_tid, 0, 0);
+    struct clone_args args;
+    memset(&args, 0, sizeof args);
+    size_t size = request->clone3_size < sizeof args ? request->clone3_size : sizeof args;
+    memcpy(&args, request->clone3, size);
+    args.flags = flags;
+    args.stack = args.stack_size = args.tls = 0;
+    return host_syscall(SYS_clone3, &args, size, 0, 0, 0, 0);
+}
+
+static long clone_fork(LinuxThread *t, const CloneRequest *request) {
+    memory_lock();
+    long r = host_fork(request);
+    memory_unlock();
+    if (r != 0) return r;
+    t->process->vfork_parent = NULL;
+    child_setup(t, request);
+    return 0;
+}
+
+typedef struct VforkChild {
+    LinuxProcess process;
+    LinuxThread thread;
+    const CloneRequest *request;
+    void *stack;
+} VforkChild;
+
+static int vfork_main(void *argument) {
+    VforkChild *child = argument;
+    LinuxThread *t = &child->thread;
+    child_setup(t, child->request);
+    t->process->guest->linux_abi.syscall_result(t->cpu, 0);
+    signals_deliver(t); // opens the host's signal mask
+    engine_run(t->cpu);
+    return EXIT_CANNOT_RUN; // not reached: a process ends in process_exit
+}
+
+static VforkChild *vfork_child_new(LinuxThread *t, const CloneRequest *request) {
+    VforkChild *child = malloc(sizeof *child);
+    void *stack = mmap(NULL, VFORK_STACK, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    Cpu *cpu = stack == MAP_FAILED || !child ? NULL : cpu_new(t->process->engine, t->cpu);
+    if (!cpu) {
+        free(child);
+        if (stack != MAP_FAILED) munmap(stack, VFORK_STACK);
+        return NULL;
+    }
+    child->process = *t->process;
+    child->thread = *t;
+    child->thread.process = &child->process;
+    child->thread.cpu = cpu;
+    child->thread.exec_memory = NULL;
+    child->process.vfork_parent = t;
+    child->request = request;
+    child->stack = stack;
+    cpu->thread = &child->thread;
+    return child;
+}
+
+static void vfork_child_free(VforkChild *child) {
+    cpu_free(child->thread.cpu);
+    if (child->thread.exec_memory) munmap(child->thread.exec_memory, child->thread.exec_memory_size);
+    munmap(child->stack, VFORK_STACK);
+    free(child);
+}
+
+static long clone_vfork(LinuxThread *t, const CloneRequest *request) {
+    VforkChild *child = vfork_child_new(t, request);
+    if (!child) return -ENOMEM;
+    Cpu *cpu = current_cpu;
+    uint64_t flags = request->flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CLEAR_SIGHAND);
+    void *first = (void *)((flags & CLONE_PIDFD) ? request->pidfd : request->parent_tid);
+    int pid = clone(vfork_main, (char *)child->stack + VFORK_STACK, (int)(flags | (uint64_t)request->exit_signal), child,
+                    first, NULL, (void *)request->child_tid);
+    int error = errno;
+    // The child used our thread-local variables.
+    current_cpu = cpu;
+    linux_self = t;
+    vfork_child_free(child);
+    return pid < 0 ? -error : pid;
+}
+
+long process_clone(LinuxThread *t, CloneRequest *request) {
+    uint64_t flags = request->flags;
+    if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM)) return -EINVAL;
+    if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND)) return -EINVAL;
+    if ((flags & CLONE_VM) && !(flags & CLONE_VFORK)) {
+        static bool said;
+        if (!said) warning("this program needs threads, which are not there yet: clone answers EAGAIN");
+        said = true;
+        return -EAGAIN;
+    }
+    if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
+    return (flags & CLONE_VM) ? clone_vfork(t, request) : clone_fork(t, request);
+}

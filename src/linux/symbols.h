@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+//
+// Names of guest functions, for logs. Read from the program's symbol table when the first name is asked for.
+#ifndef KILN_LINUX_SYMBOLS_H
+#define KILN_LINUX_SYMBOLS_H
+
+#include <stdint.h>
+
+// Where the running program comes from; the name is looked up later.
+void symbols_set_program(const char *path, uint64_t bias);
+// EngineHooks.symbol.
+const char *symbol_at(uint64_t pc, uint64_t *offset);
+
+#endif

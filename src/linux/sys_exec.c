@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+//
+// execve. A program of our guest is run by running Kiln again with the same options:
+//
+//   kiln OPTIONS -0 ARGV0 -- PROGRAM ARGUMENTS...
+//
+// Everything else (the host's own programs, what binfmt_misc knows) is the host's execve. What can be wrong with a guest
+// program is found out before, because afterwards there is nobody left to return an error to.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "linux/handlers.h"
+#include "linux/elf_load.h"
+#include "linux/memory.h"
+#include "linux/path.h"
+#include "linux/signal.h"
+
+enum { EXEC_MAX_STRINGS = 0x7ffffff };
+
+typedef struct ExecCall {
+    int directory, flags;
+    uint64_t path_address, argv, envp;
+    char path[PATH_MAX];       // as the guest says it
+    char host_path[PATH_MAX];  // what the host calls it
+    bool by_descriptor;        // AT_EMPTY_PATH: the file is `directory` itself
+    const char *name;          // for the new program: `path` where that still means the same then, else host_path
+    ExecTarget target;
+} ExecCall;
+
+// ---- vectors of strings -----------------------------------------------------------------------------------------------
+
+// Entries before the NULL of a guest vector, or negative errno. Address 0 is an empty vector.
+static long count_vector(uint64_t address) {
+    uint64_t entry;
+    if (!address) return 0;
+    for (long n = 0; n < EXEC_MAX_STRINGS; n++) {
+        if (!guest_read(&entry, address + 8 * (uint64_t)n, sizeof entry)) return -EFAULT;
+        if (!entry) return n;
+    }
+    return -E2BIG;
+}
+
+// Memory for the vectors of one execve, reused if that fails and there is another.
+static char **vector_memory(LinuxThread *t, size_t entries) {
+    size_t size = page_up(entries * sizeof(char *));
+    if (t->exec_memory && t->exec_memory_size < size) {
+        munmap(t->exec_memory, t->exec_memory_size);
+        t->exec_memory = NULL;
+    }
+    if (!t->exec_memory) {
+        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) return NULL;
+        t->exec_memory = memory;
+        t->exec_memory_size = size;
+    }
+    return t->exec_memory;
+}
+
+static size_t count_strings(char **list) {
+    size_t n = 0;
+    while (list && list[n]) n++;
+    return n;
+}
+
+// Kiln's own argument vector for the program. The guest's strings are not copied: the host's execve reads them.
+static long kiln_argv(LinuxThread *t, ExecCall *call, char ***out) {
+    LinuxProcess *process = t->process;
+    ExecTarget *target = &call->target;
+    long argc = count_vector(call->argv);
+    if (argc < 0) return argc;
+    size_t options = count_strings(process->self_options);
+    char **list = vector_memory(t, 1 + options + 4 + target->prefix_count + (size_t)argc + 2);
+    if (!list) return -ENOMEM;
+    uint64_t argv0 = 0;
+    if (argc > 0) guest_read(&argv0, call->argv, sizeof argv0);
+    size_t n = 0;
+    list[n++] = process->self_path;
+    for (size_t i = 0; i < options; i++) list[n++] = process->self_options[i];
+    list[n++] = "-0";
+    list[n++] = target->prefix_count ? target->prefix[0] : argv0 ? (char *)argv0 : "";
+    list[n++] = "--";
+    list[n++] = target->prefix_count ? target->name : (char *)call->name;
+    for (unsigned i = 1; i < target->prefix_count; i++) list[n++] = target->prefix[i];
+    if (argc > 1 && !guest_read(list + n, call->argv + 8, 8 * (size_t)(argc - 1))) return -EFAULT;
+    if (argc > 1) n += (size_t)argc - 1;
+    list[n] = NULL;
+    *out = list;
+    return 0;
+}
+
+// ---- the path ---------------------------------------------------------------------------------------------------------
+
+static bool names_own_exe(const char *path) {
+    char own[40];
+    snprintf(own, sizeof own, "/proc/%d/exe", getpid());
+    return strcmp(path, "/proc/self/exe") == 0 || strcmp(path, "/proc/thread-self/exe") == 0 || strcmp(path, own) == 0;
+}
+
+// A descriptor's file by name, which outlives a close-on-exec descriptor; without a name /proc/self/fd must do.
+static void name_descriptor(int fd, char path[PATH_MAX]) {
+    char link[40];
+    struct stat by_fd, by_name;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, PATH_MAX - 1);
+    if (n > 0) {
+        path[n] = '\0';
+        if (fstat(fd, &by_fd) == 0 && stat(path, &by_name) == 0 && by_fd.st_dev == by_name.st_dev &&
+            by_fd.st_ino == by_name.st_ino)
+            return;
+    }
+    snprintf(path, PATH_MAX, "%s", link);
+}
+
+static long find_path(LinuxThread *t, ExecCall *call) {
+    struct stat st;
+    call->name = call->host_path;
+    long length = guest_read_string(call->path, call->path_address, sizeof call->path);
+    if (length < 0) return length;
+    if (length == 0 && !(call->flags & AT_EMPTY_PATH)) return -ENOENT;
+    if (length == 0) {
+        if (fcntl(call->directory, F_GETFD) < 0) return -EBADF;
+        call->by_descriptor = true;
+        name_descriptor(call->directory, call->host_path);
+    } else if (call->path[0] == '/' || call->directory == AT_FDCWD) {
+        char buffer[PATH_MAX];
+        bool own = names_own_exe(call->path);
+        const char *path = own ? t->process->exe_path : call->path;
+        if (!own) call->name = call->path;
+        snprintf(call->host_path, PATH_MAX, "%s", sysroot_path(t->process, path, buffer));
+    } else {
+        char directory[PATH_MAX];
+        if (fstat(call->directory, &st) < 0) return -EBADF;
+        if (!S_ISDIR(st.st_mode)) return -ENOTDIR;
+        name_descriptor(call->directory, directory);
+        int n = snprintf(call->host_path, PATH_MAX, "%s/%s", directory, call->path);
+        if (n >= PATH_MAX) return -ENAMETOOLONG;
+    }
+    bool nofollow = call->flags & AT_SYMLINK_NOFOLLOW;
+    return nofollow && lstat(call->host_path, &st) == 0 && S_ISLNK(st.st_mode) ? -ELOOP : 0;
+}
+
+// ---- execve -----------------------------------------------------------------------------------------------------------
+
+static long run_native(LinuxThread *t, const ExecCall *call) {
+    long r;
+    signals_leave_for_exec(t);
+    if (call->by_descriptor)
+        r = host_syscall(SYS_execveat, call->directory, "", call->argv, call->envp, call->flags, 0);
+    else r = host_syscall(SYS_execve, call->host_path, call->argv, call->envp, 0, 0, 0);
+    signals_return_from_exec(t);
+    return r;
+}
+
+static long run_kiln(LinuxThread *t, ExecCall *call) {
+    char **argv;
+    long r = kiln_argv(t, call, &argv);
+    if (r < 0) return r;
+    signals_leave_for_exec(t);
+    r = host_syscall(SYS_execve, "/proc/self/exe", argv, call->envp, 0, 0, 0);
+    if (r == -ENOENT) r = host_syscall(SYS_execve, t->process->self_path, argv, call->envp, 0, 0, 0); // no /proc here
+    signals_return_from_exec(t);
+    return r;
+}
+
+static long execute(LinuxThread *t, ExecCall *call) {
+    LoadError error;
+    long r = find_path(t, call);
+    if (r < 0) return r;
+    if (!exec_resolve(t->process, call->host_path, &call->target, &error)) return -error.error;
+    snprintf(call->target.script, PATH_MAX, "%s", call->name);
+    bool ours = call->target.machine == t->process->guest->elf_machine;
+    if (ours && !elf_check(t->process, &call->target, &error)) return -error.error;
+    if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
+    return ours ? run_kiln(t, call) : run_native(t, call);
+}
+
+long sys_execve(LinuxThread *t, const uint64_t args[6]) {
+    ExecCall call = {.directory = AT_FDCWD, .path_address = args[0], .argv = args[1], .envp = args[2]};
+    return execute(t, &call);
+}
+
+long sys_execveat(LinuxThread *t, const uint64_t args[6]) {
+    if (args[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) return -EINVAL;
+    ExecCall call = {.directory = (int)args[0], .flags = (int)args[4], .path_address = args[1], .argv = args[2],
+                     .envp = args[3]};
+    return execute(t, &call);
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+//
+// System calls about guest memory: arguments to memory.c and to the host.
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include "linux/handlers.h"
+#include "linux/memory.h"
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+long sys_brk(LinuxThread *t, const uint64_t args[6]) { return (long)memory_brk(args[0]); }
+
+long sys_mmap(LinuxThread *t, const uint64_t args[6]) {
+    return memory_map(args[0], args[1], (int)args[2], (int)args[3], (int)args[4], args[5]);
+}
+
+long sys_munmap(LinuxThread *t, const uint64_t args[6]) { return memory_unmap(args[0], args[1]); }
+
+long sys_mprotect(LinuxThread *t, const uint64_t args[6]) { return memory_protect(args[0], args[1], (int)args[2]); }
+
+long sys_mremap(LinuxThread *t, const uint64_t args[6]) {
+    return memory_remap(args[0], args[1], args[2], (int)args[3], args[4]);
+}
+
+long sys_remap_file_pages(LinuxThread *t, const uint64_t args[6]) { return -ENOSYS; }
+
+// Does call(start, size) for each piece of the range that is guest memory. Holes are reported at the end, as Linux does.
+typedef struct Piece { long number, a, b; } Piece;
+
+static long each_piece(LinuxThread *t, uint64_t address, uint64_t size, Piece piece) {
+    if (address & (GUEST_PAGE - 1)) return -EINVAL;
+    if (size == 0) return 0;
+    if (size > HOST_AREA_HIGH || address > HOST_AREA_HIGH) return -ENOMEM;
+    uint64_t end = address + page_up(size), at = address;
+    bool hole = false;
+    Mapping m;
+    while (at < end) {
+        if (!memory_next(at, &m) || m.start >= end) {
+            hole = true;
+            break;
+        }
+        if (m.start > at) hole = true;
+        uint64_t start = m.start > at ? m.start : at, stop = m.end < end ? m.end : end;
+        long r = safe_syscall(t, piece.number, start, stop - start, piece.a, piece.b, 0, 0);
+        if (r < 0) return r;
+        at = stop;
+    }
+    return hole ? -ENOMEM : 0;
+}
+
+// Advice after which the content is another one.
+static bool changes_content(int advice) {
+    return advice == MADV_DONTNEED || advice == MADV_REMOVE || advice == MADV_FREE || advice == MADV_DONTNEED_LOCKED;
+}
+
+long sys_madvise(LinuxThread *t, const uint64_t args[6]) {
+    int advice = (int)args[2];
+    // Nothing is known about the range only for an advice that the host knows.
+    if (args[1] == 0) return host_syscall(SYS_madvise, 0, 0, advice, 0, 0, 0);
+    long r = each_piece(t, args[0], args[1], (Piece){SYS_madvise, advice, 0});
+    if (changes_content(advice) && (r == 0 || r == -ENOMEM)) {
+        Mapping m;
+        for (uint64_t at = args[0]; memory_next(at, &m) && m.start < args[0] + args[1]; at = m.end)
+            if (m.prot & PROT_EXEC) memory_invalidate(m.start, m.end);
+    }
+    return r;
+}
+
+long sys_msync(LinuxThread *t, const uint64_t args[6]) {
+    return each_piece(t, args[0], args[1], (Piece){SYS_msync, (long)args[2], 0});
+}
+
+long sys_mlock(LinuxThread *t, const uint64_t args[6]) {
+    uint64_t start = page_down(args[0]);
+    return each_piece(t, start, args[1] + (args[0] - start), (Piece){SYS_mlock, 0, 0});
+}
+
+long sys_mlock2(LinuxThread *t, const uint64_t args[6]) {
+    uint64_t start = page_down(args[0]);
+    return each_piece(t, start, args[1] + (args[0] - start), (Piece){SYS_mlock2, (long)args[2], 0});
+}
+
+long sys_munlock(LinuxThread *t, const uint64_t args[6]) {
+    uint64_t start = page_down(args[0]);
+    return each_piece(t, start, args[1] + (args[0] - start), (Piece){SYS_munlock, 0, 0});
+}
+
+long sys_mincore(LinuxThread *t, const uint64_t args[6]) {
+    if (args[0] & (GUEST_PAGE - 1)) return -EINVAL;
+    if (!memory_covers(args[0], args[1])) return -ENOMEM;
+    return host_syscall(SYS_mincore, args[0], args[1], args[2], 0, 0, 0);
+}
+
+long sys_shmat(LinuxThread *t, const uint64_t args[6]) { return memory_attach((int)args[0], args[1], (int)args[2]); }
+
+long sys_shmdt(LinuxThread *t, const uint64_t args[6]) { return memory_detach(args[0]); }
