@@ -92,7 +92,7 @@ KirValue kir_eval_CRC32(const Eval *v) {
 
 // ---- fields: lsb in the low byte of the immediate, length (1 to 64) in the next --------------------------------------------------------
 static unsigned field_lsb(uint32_t field) { return field & 63; }
-static unsigned field_length(uint32_t field) { return ((field >> 8) - 1 & 63) + 1; }
+static unsigned field_length(uint32_t field) { return (((field >> 8) - 1) & 63) + 1; }
 
 KirValue kir_eval_BFX(const Eval *v) {
     return kir_value(cut64(v->a.i >> field_lsb(v->insn->b), field_length(v->insn->b)));

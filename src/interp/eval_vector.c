@@ -2,7 +2,7 @@
 //
 // Lane-wise integer vector operations. Every lane is computed in 128-bit arithmetic, where nothing overflows, then brought back:
 // cut, or saturated. Lane size in `aux` is always that of the source; results of widening operations have twice the size.
-// KIR_VEC_LANE 4 (the whole register) has a meaning for operations on bits alone.
+// KIR_VEC_LANE 4 (the whole register) is for operations that move lanes (eval_permute.c) or bits; here it counts as 3.
 #include <string.h>
 #include "interp/eval.h"
 
@@ -25,7 +25,7 @@ void lane_put(KirValue *v, unsigned size, unsigned index, U128 value) {
 static unsigned flag(const Eval *v, unsigned bit) { return v->insn->aux & bit; }
 static unsigned lane_size(const Eval *v) {
     unsigned size = v->insn->aux & KIR_VEC_LANE;
-    return size > 4 ? 4 : size;
+    return size > 3 ? 3 : size;
 }
 static unsigned lane_bits(const Eval *v) { return 8u << lane_size(v); }
 static unsigned lane_count(const Eval *v) { return (v->bits / 8) >> lane_size(v); }
@@ -178,7 +178,7 @@ KirValue kir_eval_VQSHLI(const Eval *v) {
 static KirValue insert_shifted(const Eval *v, bool left) {
     KirValue result = kir_value(0);
     unsigned n = v->insn->c & 127;
-    U128 ones = lane_bits(v) > 127 ? ~(U128)0 : (U128)power(lane_bits(v)) - 1;
+    U128 ones = (U128)power(lane_bits(v)) - 1;
     U128 mask = left ? ones << n : ones >> n;
     for (unsigned i = 0; i < lane_count(v); i++) {
         U128 under = lane_unsigned(&v->a, lane_size(v), i), over = lane_unsigned(&v->b, lane_size(v), i);
@@ -219,7 +219,6 @@ KirValue kir_eval_VTST(const Eval *v) { return each_lane(v, test); }
 KirValue kir_eval_VWIDEN(const Eval *v) {
     KirValue result = kir_value(0);
     unsigned count = lane_count(v) / 2, first = (v->insn->b & 1) * count;
-    if (lane_size(v) == 4) return result;
     for (unsigned i = 0; i < count; i++) lane_put(&result, lane_size(v) + 1, i, (U128)lane(v, &v->a, first + i));
     return result;
 }
@@ -233,7 +232,6 @@ static U128 polynomial_product(U128 x, U128 y) {
 KirValue kir_eval_VMULL(const Eval *v) {
     KirValue result = kir_value(0);
     unsigned size = lane_size(v), count = lane_count(v) / 2, first = (v->insn->c & 1) * count;
-    if (size == 4) return result;
     for (unsigned i = first; i < first + count; i++) {
         U128 x = lane_unsigned(&v->a, size, i), y = lane_unsigned(&v->b, size, i);
         U128 product = flag(v, KIR_VEC_POLY) ? polynomial_product(x, y)
@@ -255,7 +253,6 @@ KirValue kir_eval_VPMUL(const Eval *v) {
 KirValue kir_eval_VMULH(const Eval *v) {
     KirValue result = kir_value(0);
     unsigned size = lane_size(v), bits = lane_bits(v);
-    if (size == 4) return result;
     for (unsigned i = 0; i < lane_count(v); i++) {
         S128 product = lane_signed(&v->a, size, i) * lane_signed(&v->b, size, i);
         lane_put(&result, size, i, (U128)saturate(shift_right(product, bits - 1, flag(v, KIR_VEC_ROUND)), bits, true));
@@ -267,7 +264,7 @@ KirValue kir_eval_VMULH(const Eval *v) {
 static void narrow(const Eval *v, KirValue *result, unsigned first, const KirValue *from, KirType type, unsigned shift) {
     unsigned size = lane_size(v), count = (kir_type_bits(type) / 8) >> size, half = lane_bits(v) / 2;
     bool mixed = flag(v, KIR_VEC_MIXED);
-    if (!size || size == 4) return;
+    if (!size) return;
     for (unsigned i = 0; i < count; i++) {
         S128 x = mixed ? lane_signed(from, size, i) : lane(v, from, i);
         x = shift_right(x, shift, flag(v, KIR_VEC_ROUND));
@@ -309,7 +306,6 @@ KirValue kir_eval_VPMAX(const Eval *v) { return each_pair(v, larger); }
 
 KirValue kir_eval_VPADDL(const Eval *v) {
     KirValue result = kir_value(0);
-    if (lane_size(v) == 4) return result;
     for (unsigned i = 0; i < lane_count(v) / 2; i++)
         lane_put(&result, lane_size(v) + 1, i, (U128)(lane(v, &v->a, 2 * i) + lane(v, &v->a, 2 * i + 1)));
     return result;

@@ -73,7 +73,7 @@ static inline KirInsn make_const(KirType type, KirConstKind kind, uint64_t value
 }
 
 KirRef kir_const(KirBuilder *b, KirType type, uint64_t value) {
-    return reuse_or_append(b, make_const(type, KIR_PLAIN, kir_low_bits(value, kir_type_bits(type))));
+    return reuse_or_append(b, make_const(type, KIR_PLAIN, kir_low_bits(value, kir_bits(type))));
 }
 
 KirRef kir_image(KirBuilder *b, uint64_t address) {
@@ -97,7 +97,7 @@ static uint32_t wide_index(KirBlock *block, KirWide wide) {
 }
 
 KirRef kir_constv(KirBuilder *b, KirType type, uint64_t lo, uint64_t hi) {
-    KirWide wide = {lo, kir_type_bits(type) > 64 ? hi : 0};
+    KirWide wide = {lo, kir_bits(type) > 64 ? hi : 0};
     return reuse_or_append(b, (KirInsn){.op = KIR_CONSTV, .type = (uint8_t)type, .c = KIR_NONE,
                                         .a = wide_index(b->block, wide), .b = KIR_NONE});
 }

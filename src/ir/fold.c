@@ -19,8 +19,8 @@
 enum { PAGE_BITS = 12 };
 
 static inline const KirInsn *definition(const KirBuilder *b, KirRef v) { return &b->block->insns[v]; }
-static inline unsigned width(const KirInsn *t) { return kir_type_bits((KirType)t->type); }
-static inline unsigned result_width(const KirInsn *t) { return kir_type_bits(kir_result_type_of(t)); }
+static inline unsigned width(const KirInsn *t) { return kir_bits(t->type); }
+static inline unsigned result_width(const KirInsn *t) { return kir_bits(kir_result_type_of(t)); }
 static inline KirRef constant(KirBuilder *b, const KirInsn *t, uint64_t value) {
     return kir_const(b, (KirType)t->type, value);
 }
@@ -350,7 +350,7 @@ static bool is_signed_cond(unsigned cond) { return cond >= KIR_LTS && cond <= KI
 static KirRef compare_narrow(KirBuilder *b, KirInsn *t, const KirInsn *x, const KirInsn *y) {
     if (x->op != KIR_SEXT && x->op != KIR_ZEXT) return KIR_NONE;
     KirType narrow = kir_result_type_of(definition(b, x->a));
-    unsigned bits = kir_type_bits(narrow), wide = width(t), op = x->op;
+    unsigned bits = kir_bits(narrow), wide = width(t), op = x->op;
     KirRef first = x->a, second;
     if (narrow != KIR_I32) return KIR_NONE; // narrower ones gain nothing on a host
     if (kir_is_plain(y)) {
@@ -553,7 +553,7 @@ static void fold_stored_value(const KirBlock *block, KirInsn *t) {
     const KirInsn *value = &block->insns[t->b];
     while (value->op == KIR_SEXT || value->op == KIR_ZEXT || value->op == KIR_TRUNC || value->op == KIR_NANBOX) {
         KirType type = kir_result_type_of(&block->insns[value->a]);
-        if (kir_type_bits(type) < stored) return;
+        if (kir_bits(type) < stored) return;
         t->b = value->a;
         t->type = (uint8_t)type;
         value = &block->insns[t->b];

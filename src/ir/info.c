@@ -46,13 +46,12 @@ int kir_operands(KirInsn *insn, uint32_t *refs[3]) {
     return n;
 }
 
-unsigned kir_type_bits(KirType type) {
-    static const uint8_t bits[KIR_TYPE_COUNT] = {
-        [KIR_I1] = 1,    [KIR_I8] = 8,   [KIR_I16] = 16, [KIR_I32] = 32, [KIR_I64] = 64,
-        [KIR_I128] = 128, [KIR_F32] = 32, [KIR_F64] = 64, [KIR_V64] = 64, [KIR_V128] = 128,
-    };
-    return type < KIR_TYPE_COUNT ? bits[type] : 0;
-}
+const uint8_t kir_bits_of_type[KIR_TYPE_COUNT] = {
+    [KIR_I1] = 1,     [KIR_I8] = 8,   [KIR_I16] = 16, [KIR_I32] = 32, [KIR_I64] = 64,
+    [KIR_I128] = 128, [KIR_F32] = 32, [KIR_F64] = 64, [KIR_V64] = 64, [KIR_V128] = 128,
+};
+
+unsigned kir_type_bits(KirType type) { return type < KIR_TYPE_COUNT ? kir_bits(type) : 0; }
 
 // True for both kinds of CONST (insn->imm is then the value in this process); not for CONSTV.
 bool kir_is_const(const KirBlock *block, KirRef v) { return block->insns[v].op == KIR_CONST; }

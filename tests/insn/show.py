@@ -37,13 +37,17 @@ def show_case(program, directory, case, commands):
     show_table(run_case(case, commands, print))
 
 
-def run_case(case, commands, say=None):
-    """One table of results for each command."""
+def run_case(case, commands, say=None, timeout=20):
+    """One table of results for each command; none where it did not come to its end, unless somebody is told."""
     tables = {}
     for name, command in commands.items():
-        lines, trouble = execute([*command, "-v", *case.split(".")], 20)
+        lines, trouble = execute([*command, "-v", *case.split(".")], timeout)
         if trouble and say:
             say(f"{name}: {trouble}")
+        elif trouble:
+            lines = []
+            if not tables:
+                return {name: {}}
         tables[name] = keyed(line.split(" ") for line in lines if len(line.split(" ")) == 3)
     return tables
 
@@ -64,7 +68,7 @@ def shrink_case(program, directory, case, commands, build):
         old = program.code[place:place + size]
         program.code[place:place + size] = NOP[size]
         build(program, directory)
-        tables = list(run_case(case, commands).values())
+        tables = list(run_case(case, commands, timeout=2).values())
         differs = any(table != tables[0] for table in tables[1:])
         if not differs or sum(which == "number" for _, which in tables[0]) != signals:
             program.code[place:place + size] = old

@@ -39,15 +39,9 @@
 #include <time.h>
 #include <dirent.h>
 #include <linux/aio_abi.h>
-#include <linux/fs.h>
-#include <linux/fiemap.h>
 #include <linux/futex.h>
 #include <linux/if.h>
-#include <linux/if_tun.h>
-#include <linux/loop.h>
 #include <linux/openat2.h>
-#include <linux/random.h>
-#include <linux/rtc.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -125,9 +119,6 @@ static void terminals(void) {
     SIZE(struct winsize), NUMBER(NCCS), NUMBER(VMIN), NUMBER(VTIME), NUMBER(VSUSP), NUMBER(ECHO), NUMBER(ICANON);
     NUMBER(ISIG), NUMBER(IEXTEN), NUMBER(TOSTOP), NUMBER(IXON), NUMBER(OPOST), NUMBER(ONLCR), NUMBER(CS8), NUMBER(CREAD);
     NUMBER(CLOCAL), NUMBER(B9600), NUMBER(B4000000), NUMBER(TCSANOW), NUMBER(TCSAFLUSH);
-#define IOCTL(request) NUMBER(request);
-#include "../../../src/linux/ioctl.def"
-#undef IOCTL
 }
 
 int main(void) {

@@ -78,7 +78,9 @@ static void make_integer(Maker *m) {
     KirType type = word(m);
     if (op >= KIR_AND && op <= KIR_NOT && below(m, 4) == 0) type = KIR_I1;
     KirRef x = pick(m, type), y = pick(m, type);
-    if (op >= KIR_SHL && op <= KIR_ROTR && below(m, 3)) y = make_const(m, type);
+    bool chains = op == KIR_ADD || op == KIR_SUB || (op >= KIR_AND && op <= KIR_XOR) || (op >= KIR_SHL && op <= KIR_ROTR);
+    if (chains && below(m, 3)) y = make_const(m, type);
+    if (chains && below(m, 3) == 0) x = append(m, op, type, 0, x, make_const(m, type), KIR_NONE);
     if (op == KIR_CRC32) {
         append(m, op, KIR_I32, below(m, 2), pick(m, KIR_I32), pick(m, (KirType)(KIR_I8 + below(m, 4))), KIR_NONE);
     } else if (op == KIR_BFX || op == KIR_SBFX) {
@@ -95,6 +97,11 @@ static void make_integer(Maker *m) {
 static void make_compare(Maker *m) {
     KirType type = (KirType)(KIR_I8 + below(m, 4));
     KirRef x = pick(m, type), y = below(m, 2) ? make_const(m, type) : pick(m, type);
+    KirOp extend = below(m, 2) ? KIR_SEXT : KIR_ZEXT;
+    if (type == KIR_I64 && below(m, 2)) {
+        x = append(m, extend, type, 0, pick(m, KIR_I32), KIR_NONE, KIR_NONE);
+        if (below(m, 2)) y = append(m, extend, type, 0, pick(m, KIR_I32), KIR_NONE, KIR_NONE);
+    }
     append(m, KIR_CMP, type, below(m, KIR_GEU + 1), x, y, KIR_NONE);
 }
 

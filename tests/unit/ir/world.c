@@ -109,6 +109,7 @@ static bool step(Run *r, uint32_t at) {
     switch (insn->op) {
     case KIR_NOP:
     case KIR_INSN: return false;
+    case KIR_FENCE: event(r, insn->aux); return false;
     case KIR_CONST: result->i = insn->imm; return false;
     case KIR_CONSTV: *result = (KirValue){.u64 = {r->block->wides[insn->a].lo, r->block->wides[insn->a].hi}}; return false;
     case KIR_GET: *result = r->homes[insn->a]; return false;
