@@ -18,6 +18,7 @@ static uint64_t nanoseconds(void) {
 
 static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode, unsigned max_insns) {
     KirBlock *kir = kir_block_new(arena, &engine->guest->world, pc, mode);
+    kir->pinned = host_pinned(engine->host);
     if (engine->hooks.image) kir->image_valid = engine->hooks.image(pc, &kir->image_base);
     KirBuilder builder;
     kir_builder_init(&builder, kir);

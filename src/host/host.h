@@ -63,6 +63,8 @@ typedef struct Host Host;
 
 // Detects the machine and writes the entry and exit stubs at the start of the code memory.
 Host *host_new(const Guest *guest, const EngineOptions *options, CodeMemory *memory);
+// Which globals are kept in host registers: for KirBlock.pinned.
+const uint64_t *host_pinned(const Host *host);
 // After the code memory was emptied: the stubs again.
 void host_write_stubs(Host *host, CodeMemory *memory);
 // Compiles a block at memory->code_next. False: code or data memory is full (nothing was taken).

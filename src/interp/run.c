@@ -176,6 +176,7 @@ static InterpOutcome walk(Run *run) {
         switch (insn->op) {
         case KIR_NOP: break;
         case KIR_INSN: cpu->pc = insn->imm; break;
+        case KIR_CONST: values[i] = (KirValue){.u64 = {insn->imm, 0}}; break;
         case KIR_CONSTV: values[i] = (KirValue){.u64 = {block->wides[insn->a].lo, block->wides[insn->a].hi}}; break;
         case KIR_GET: values[i] = get_global(cpu, &block->world->globals[insn->a]); break;
         case KIR_SET: set_global(cpu, &block->world->globals[insn->a], values[insn->b]); break;

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// The binary form: little-endian, no pointers, no padding, fixed order. Addresses are as in the block; a reader in another
-// process that mapped the guest file elsewhere moves image constants by the difference of the bases.
+// The binary form: little-endian, no pointers, no padding, fixed order. Addresses are as in the block; a
+// reader in another process that mapped the guest file elsewhere moves image constants by the difference of
+// the bases.
 //
-//   header   u32 magic, u32 version, u64 pc, u64 image_base, u32 mode, u32 guest_bytes, u32 guest_insns, u32 flags,
+//   header   u32 magic, u32 version, u64 pc, u64 image_base, u32 mode, u32 guest_bytes, u32 guest_insns, u32
+//   flags,
 //            u32 counts of instructions, exits, wide constants, fault entries
 //   insns    16 bytes each: op, type, aux (u16), c (u32), a and b or imm (u64)
 //   exits    u64 target, u64 link, u8 kind, code, hint, image
 //   wides    u64 lo, hi
 //   faults   u32 at, u32 global, u32 value
 //
-// Operation numbers are positions in ops.def, so the version holds their count: readers of another list refuse.
+// Operation numbers are positions in ops.def, so the version holds their count: readers of another list
+// refuse.
 #include <string.h>
 #include "ir/info.h"
 
@@ -28,8 +31,12 @@ enum {
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied as they lie in memory");
 
-typedef struct Writer { uint8_t *next; } Writer;
-typedef struct Reader { const uint8_t *next; } Reader;
+typedef struct Writer {
+    uint8_t *next;
+} Writer;
+typedef struct Reader {
+    const uint8_t *next;
+} Reader;
 
 static void write_bytes(Writer *w, const void *data, size_t size) {
     memcpy(w->next, data, size);
@@ -43,13 +50,25 @@ static void read_bytes(Reader *r, void *data, size_t size) {
     memcpy(data, r->next, size);
     r->next += size;
 }
-static uint8_t read_u8(Reader *r) { uint8_t value; read_bytes(r, &value, sizeof value); return value; }
-static uint32_t read_u32(Reader *r) { uint32_t value; read_bytes(r, &value, sizeof value); return value; }
-static uint64_t read_u64(Reader *r) { uint64_t value; read_bytes(r, &value, sizeof value); return value; }
+static uint8_t read_u8(Reader *r) {
+    uint8_t value;
+    read_bytes(r, &value, sizeof value);
+    return value;
+}
+static uint32_t read_u32(Reader *r) {
+    uint32_t value;
+    read_bytes(r, &value, sizeof value);
+    return value;
+}
+static uint64_t read_u64(Reader *r) {
+    uint64_t value;
+    read_bytes(r, &value, sizeof value);
+    return value;
+}
 
 static uint64_t total_size(uint32_t insns, uint32_t exits, uint32_t wides, uint32_t faults) {
-    return HEADER_BYTES + (uint64_t)insns * INSN_BYTES + (uint64_t)exits * EXIT_BYTES + (uint64_t)wides * WIDE_BYTES +
-           (uint64_t)faults * FAULT_BYTES;
+    return HEADER_BYTES + (uint64_t)insns * INSN_BYTES + (uint64_t)exits * EXIT_BYTES +
+           (uint64_t)wides * WIDE_BYTES + (uint64_t)faults * FAULT_BYTES;
 }
 
 static void write_header(Writer *w, const KirBlock *block) {
@@ -72,7 +91,8 @@ size_t kir_write(const KirBlock *block, uint8_t *out, size_t capacity) {
     if (size > capacity) return size;
     Writer w = {out};
     write_header(&w, block);
-    for (uint32_t i = 0; i < block->count; i++) write_bytes(&w, &block->insns[i], INSN_BYTES);
+    for (uint32_t i = 0; i < block->count; i++)
+        write_bytes(&w, &block->insns[i], INSN_BYTES);
     for (uint32_t i = 0; i < block->exit_count; i++) {
         const KirExit *exit = &block->exits[i];
         write_u64(&w, exit->target);

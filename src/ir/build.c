@@ -2,14 +2,15 @@
 //
 // The builder: appends instructions to a block and simplifies while it does so.
 //
-// Translation speed is what matters here. Every step is O(1): an operation is folded by looking at its operands'
-// definitions alone (ir/fold.c), then looked up in a small direct-mapped table of recent pure operations, then appended.
-// The table's entries are hints: an entry counts only if the instruction it names is bit for bit the wanted one, so it is
-// never cleared, and a collision costs a duplicate at most. Pure operations depend on their operands alone, which SSA
-// form never changes; that is why merging them needs no ordering.
+// Translation speed is what matters here. Every step is O(1): an operation is folded by looking at its
+// operands' definitions alone (ir/fold.c), then looked up in a small direct-mapped table of recent pure
+// operations, then appended. The table's entries are hints: an entry counts only if the instruction it names
+// is bit for bit the wanted one, so it is never cleared, and a collision costs a duplicate at most. Pure
+// operations depend on their operands alone, which SSA form never changes; that is why merging them needs no
+// ordering.
 //
-// `current` forwards globals: after GET or SET of a global its value is known until a helper that writes globals is called.
-// Slots without meaning hold KIR_NONE, so that equal operations are equal as bits.
+// `current` forwards globals: after GET or SET of a global its value is known until a helper that writes
+// globals is called. Slots without meaning hold KIR_NONE, so that equal operations are equal as bits.
 #include <string.h>
 #include "base/error.h"
 #include "ir/fold.h"
@@ -47,7 +48,7 @@ void kir_builder_init(KirBuilder *b, KirBlock *block) {
     if (!block->insns) kir_grow_insns(block);
 }
 
-// ---- values ------------------------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 static inline uint64_t head_word(const KirInsn *insn) {
     uint64_t word;
@@ -69,7 +70,8 @@ static inline KirRef reuse_or_append(KirBuilder *b, KirInsn insn) {
 }
 
 static inline KirInsn make_const(KirType type, KirConstKind kind, uint64_t value) {
-    return (KirInsn){.op = KIR_CONST, .type = (uint8_t)type, .aux = (uint16_t)kind, .c = KIR_NONE, .imm = value};
+    return (KirInsn){
+        .op = KIR_CONST, .type = (uint8_t)type, .aux = (uint16_t)kind, .c = KIR_NONE, .imm = value};
 }
 
 KirRef kir_const(KirBuilder *b, KirType type, uint64_t value) {
@@ -98,11 +100,14 @@ static uint32_t wide_index(KirBlock *block, KirWide wide) {
 
 KirRef kir_constv(KirBuilder *b, KirType type, uint64_t lo, uint64_t hi) {
     KirWide wide = {lo, kir_bits(type) > 64 ? hi : 0};
-    return reuse_or_append(b, (KirInsn){.op = KIR_CONSTV, .type = (uint8_t)type, .c = KIR_NONE,
-                                        .a = wide_index(b->block, wide), .b = KIR_NONE});
+    return reuse_or_append(b, (KirInsn){.op = KIR_CONSTV,
+                                        .type = (uint8_t)type,
+                                        .c = KIR_NONE,
+                                        .a = wide_index(b->block, wide),
+                                        .b = KIR_NONE});
 }
 
-// ---- instruction starts and globals -----------------------------------------------------------------------------------
+// ---- instruction starts and globals -------------------------------------------------------------
 
 void kir_insn_start(KirBuilder *b, uint64_t pc, unsigned bytes) {
     kir_append(b->block, (KirInsn){.op = KIR_INSN, .aux = (uint16_t)bytes, .c = KIR_NONE, .imm = pc});
@@ -120,11 +125,12 @@ void kir_set(KirBuilder *b, unsigned global, KirRef value) {
     if (b->current[global] == value) return; // it holds this value already, in its home or by an earlier SET
     KirType type = kir_result_type_of(&b->block->insns[value]);
     debug_assert(type == b->block->world->globals[global].type);
-    kir_append(b->block, (KirInsn){.op = KIR_SET, .type = (uint8_t)type, .c = KIR_NONE, .a = global, .b = value});
+    kir_append(b->block,
+               (KirInsn){.op = KIR_SET, .type = (uint8_t)type, .c = KIR_NONE, .a = global, .b = value});
     b->current[global] = value;
 }
 
-// ---- operations -------------------------------------------------------------------------------------------------------
+// ---- operations ---------------------------------------------------------------------------------
 
 static KirRef emit_call(KirBuilder *b, KirInsn insn) {
     unsigned helper = insn.op == KIR_CALL ? insn.a : insn.aux;
@@ -162,23 +168,33 @@ KirRef kir_emit(KirBuilder *b, KirOp op, KirType type, unsigned aux, uint32_t a,
 }
 
 KirRef kir_load(KirBuilder *b, KirType type, unsigned mem, KirRef address, int32_t displacement) {
-    return emit_effect(b, (KirInsn){.op = KIR_LOAD, .type = (uint8_t)type, .aux = (uint16_t)mem, .a = address,
-                                    .b = (uint32_t)displacement, .c = KIR_NONE});
+    return emit_effect(b, (KirInsn){.op = KIR_LOAD,
+                                    .type = (uint8_t)type,
+                                    .aux = (uint16_t)mem,
+                                    .a = address,
+                                    .b = (uint32_t)displacement,
+                                    .c = KIR_NONE});
 }
 
 void kir_store(KirBuilder *b, unsigned mem, KirRef address, int32_t displacement, KirRef value) {
     uint8_t type = (uint8_t)kir_result_type_of(&b->block->insns[value]);
-    emit_effect(b, (KirInsn){.op = KIR_STORE, .type = type, .aux = (uint16_t)mem, .a = address, .b = value,
+    emit_effect(b, (KirInsn){.op = KIR_STORE,
+                             .type = type,
+                             .aux = (uint16_t)mem,
+                             .a = address,
+                             .b = value,
                              .c = (uint32_t)displacement});
 }
 
 KirRef kir_call(KirBuilder *b, unsigned helper, KirRef a, KirRef b_, KirRef c) {
     uint8_t type = b->block->world->helpers[helper].result;
-    if (c == KIR_NONE) return emit_call(b, (KirInsn){.op = KIR_CALL, .type = type, .a = helper, .b = a, .c = b_});
-    return emit_call(b, (KirInsn){.op = KIR_CALL3, .type = type, .aux = (uint16_t)helper, .a = a, .b = b_, .c = c});
+    if (c == KIR_NONE)
+        return emit_call(b, (KirInsn){.op = KIR_CALL, .type = type, .a = helper, .b = a, .c = b_});
+    return emit_call(
+        b, (KirInsn){.op = KIR_CALL3, .type = type, .aux = (uint16_t)helper, .a = a, .b = b_, .c = c});
 }
 
-// ---- exits ------------------------------------------------------------------------------------------------------------
+// ---- exits --------------------------------------------------------------------------------------
 
 unsigned kir_exit_new(KirBuilder *b, KirExit exit) {
     KirBlock *block = b->block;
@@ -193,11 +209,14 @@ unsigned kir_exit_new(KirBuilder *b, KirExit exit) {
 }
 
 unsigned kir_exit_direct(KirBuilder *b, uint64_t target) {
-    return kir_exit_new(b, (KirExit){.target = target, .kind = KIR_EXIT_DIRECT, .image = b->block->image_valid});
+    return kir_exit_new(b,
+                        (KirExit){.target = target, .kind = KIR_EXIT_DIRECT, .image = b->block->image_valid});
 }
 
 unsigned kir_exit_exception(KirBuilder *b, KirException code, uint64_t pc) {
-    return kir_exit_new(b, (KirExit){.target = pc, .kind = KIR_EXIT_EXCEPTION, .code = (uint8_t)code,
+    return kir_exit_new(b, (KirExit){.target = pc,
+                                     .kind = KIR_EXIT_EXCEPTION,
+                                     .code = (uint8_t)code,
                                      .image = b->block->image_valid});
 }
 
@@ -205,7 +224,8 @@ static void append_exit(KirBuilder *b, KirOp op, unsigned aux, uint32_t a, uint3
     kir_append(b->block, (KirInsn){.op = (uint8_t)op, .aux = (uint16_t)aux, .a = a, .b = b_, .c = c});
 }
 
-// A condition that is constant true stays: what follows in the block is dead, but the caller still has a final exit to make.
+// A condition that is constant true stays: what follows in the block is dead, but the caller still has a
+// final exit to make.
 void kir_exit_if(KirBuilder *b, KirRef cond, unsigned exit) {
     const KirInsn *insn = &b->block->insns[cond];
     if (kir_is_plain(insn) && !insn->imm) return;
@@ -225,12 +245,14 @@ void kir_exit_cond(KirBuilder *b, KirRef cond, unsigned taken, unsigned not_take
     }
 }
 
-// A target that turned out constant makes a direct exit, but for calls: those need the return address, which the caller
-// of this function knows (it can ask kir_is_const first).
+// A target that turned out constant makes a direct exit, but for calls: those need the return address, which
+// the caller of this function knows (it can ask kir_is_const first).
 void kir_exit_ind(KirBuilder *b, KirRef pc, KirJumpHint hint) {
     KirInsn insn = b->block->insns[pc];
     if (insn.op == KIR_CONST && hint != KIR_JUMP_CALL) {
-        kir_exit(b, kir_exit_new(b, (KirExit){.target = insn.imm, .kind = KIR_EXIT_DIRECT, .hint = (uint8_t)hint,
+        kir_exit(b, kir_exit_new(b, (KirExit){.target = insn.imm,
+                                              .kind = KIR_EXIT_DIRECT,
+                                              .hint = (uint8_t)hint,
                                               .image = insn.aux == KIR_IMAGE}));
     } else {
         append_exit(b, KIR_EXIT_IND, hint, pc, KIR_NONE, KIR_NONE);

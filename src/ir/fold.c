@@ -2,17 +2,21 @@
 //
 // Folding of one operation at a time, by its operands' definitions.
 //
-//   kir_fold(b, t)   t is a pure operation about to be appended. The answer is a value that equals it, or KIR_NONE: then t
-//                    (possibly rewritten into something simpler) is appended.
+//   kir_fold(b, t)   t is a pure operation about to be appended. The answer is a value that equals it, or
+//                    KIR_NONE: then t, possibly rewritten into something simpler, is appended.
 //
-// Rules of the house: O(1) per operation, never more than the definitions of the operands and of *their* operands are
-// looked at; a rewrite yields one operation (and constants), never two; what is rewritten needs no second look, because
-// operands were folded when they were made.
+// Rules of the house: O(1) per operation, never more than the definitions of the operands and of *their*
+// operands are looked at; a rewrite yields one operation (and constants), never two; what is rewritten needs
+// no second look, because operands were folded when they were made.
 //
-// Image constants are opaque: adding plain constants to one yields one, the difference of two is plain, clearing bits below
-// a page's size is allowed (files move by whole pages); nothing else may look at their value.
+// Image constants are opaque: adding plain constants to one yields one, the difference of two is plain,
+// clearing bits below a page's size is allowed (files move by whole pages); nothing else may look at their
+// value.
 //
 // A constant operand of a commutative operation stands in slot b.
+//
+// New constants may move the instruction array; pointers to definitions stay good all the same, as arena
+// memory is not freed while a block is built and definitions never change.
 #include "base/error.h"
 #include "ir/fold.h"
 
@@ -40,7 +44,7 @@ static KirRef become_typed(KirInsn *t, KirOp op, KirType type, KirRef x) {
     return become(t, op, x, KIR_NONE);
 }
 
-// ---- what is known about a value ---------------------------------------------------------------------------------------
+// ---- what is known about a value ----------------------------------------------------------------
 
 static bool is_integer(unsigned type) { return type >= KIR_I1 && type <= KIR_I64; }
 
@@ -83,7 +87,7 @@ static unsigned signed_from(const KirBuilder *b, const KirInsn *x) {
     return zero < bits ? zero + 1 : bits;
 }
 
-// ---- two operands, the second a plain constant -------------------------------------------------------------------------
+// ---- two operands, the second a plain constant --------------------------------------------------
 
 // x + k where x may itself be y + c. `kind` is the kind of k.
 static KirRef add_constant(KirBuilder *b, KirInsn *t, uint64_t k, KirConstKind kind) {
@@ -170,7 +174,8 @@ static KirRef shift_by(KirBuilder *b, KirInsn *t, uint64_t amount) {
     if (n == 0) return t->a;
     bool is_shift = x->op >= KIR_SHL && x->op <= KIR_ROTR;
     const KirInsn *inner = is_shift ? definition(b, x->b) : NULL;
-    if (!inner || !kir_is_plain(inner)) return n == amount ? KIR_NONE : become(t, t->op, t->a, constant(b, t, n));
+    if (!inner || !kir_is_plain(inner))
+        return n == amount ? KIR_NONE : become(t, t->op, t->a, constant(b, t, n));
     unsigned m = inner->imm & (bits - 1);
     KirRef source = x->a;
     if (x->op == t->op) {
@@ -204,11 +209,18 @@ static KirRef by_constant(KirBuilder *b, KirInsn *t, uint64_t k) {
     }
 }
 
-// ---- two operands ------------------------------------------------------------------------------------------------------
+// ---- two operands -------------------------------------------------------------------------------
 
 static bool commutes(unsigned op) {
     switch (op) {
-    case KIR_ADD: case KIR_MUL: case KIR_MULHU: case KIR_MULHS: case KIR_AND: case KIR_OR: case KIR_XOR: case KIR_CLMUL:
+    case KIR_ADD:
+    case KIR_MUL:
+    case KIR_MULHU:
+    case KIR_MULHS:
+    case KIR_AND:
+    case KIR_OR:
+    case KIR_XOR:
+    case KIR_CLMUL:
     case KIR_CLMULH: return true;
     default: return false;
     }
@@ -259,12 +271,13 @@ static KirRef fold_binary(KirBuilder *b, KirInsn *t) {
     return KIR_NONE;
 }
 
-// ---- one operand ---------------------------------------------------------------------------------------------------------
+// ---- one operand --------------------------------------------------------------------------------
 
 static KirRef negated(KirBuilder *b, KirInsn *t) {
     static const uint8_t opposite[] = {
-        [KIR_EQ] = KIR_NE,   [KIR_NE] = KIR_EQ,   [KIR_LTS] = KIR_GES, [KIR_LES] = KIR_GTS, [KIR_GTS] = KIR_LES,
-        [KIR_GES] = KIR_LTS, [KIR_LTU] = KIR_GEU, [KIR_LEU] = KIR_GTU, [KIR_GTU] = KIR_LEU, [KIR_GEU] = KIR_LTU,
+        [KIR_EQ] = KIR_NE,   [KIR_NE] = KIR_EQ,   [KIR_LTS] = KIR_GES, [KIR_LES] = KIR_GTS,
+        [KIR_GTS] = KIR_LES, [KIR_GES] = KIR_LTS, [KIR_LTU] = KIR_GEU, [KIR_LEU] = KIR_GTU,
+        [KIR_GTU] = KIR_LEU, [KIR_GEU] = KIR_LTU,
     };
     const KirInsn *x = definition(b, t->a);
     if (x->op == KIR_NOT) return x->a;
@@ -286,7 +299,8 @@ static KirRef fold_extend(KirBuilder *b, KirInsn *t) {
     const KirInsn *x = definition(b, t->a);
     unsigned source = result_width(x);
     if (kir_is_plain(x)) return constant(b, t, kir_eval_int((KirOp)t->op, width(t), 0, x->imm, 0, 0, source));
-    if (x->op == t->op || x->op == KIR_ZEXT) { // sext(sext), zext(zext); the zero extension of something narrower is positive
+    if (x->op == t->op ||
+        x->op == KIR_ZEXT) { // sext(sext), zext(zext); the zero extension of something narrower is positive
         t->op = x->op;
         t->a = x->a;
         return KIR_NONE;
@@ -305,7 +319,8 @@ static KirRef fold_trunc(KirBuilder *b, KirInsn *t) {
     if (x->op == KIR_SEXT || x->op == KIR_ZEXT) {
         KirType source = kir_result_type_of(definition(b, x->a));
         if (source == t->type) return x->a;
-        return become(t, source > t->type ? KIR_TRUNC : (KirOp)x->op, x->a, KIR_NONE); // integer types are in order of width
+        return become(t, source > t->type ? KIR_TRUNC : (KirOp)x->op, x->a,
+                      KIR_NONE); // integer types are in order of width
     }
     if (x->op == KIR_BITCAST && t->type == KIR_I32) { // the low half of a boxed f32
         const KirInsn *boxed = definition(b, x->a);
@@ -333,20 +348,21 @@ static KirRef fold_half(KirBuilder *b, KirInsn *t) {
     return kir_const(b, KIR_I64, t->op == KIR_LO64 ? wide.lo : wide.hi);
 }
 
-// ---- comparison and choice -------------------------------------------------------------------------------------------------
+// ---- comparison and choice ----------------------------------------------------------------------
 
 static KirCond swapped(unsigned cond) {
     static const uint8_t table[] = {
-        [KIR_EQ] = KIR_EQ,   [KIR_NE] = KIR_NE,   [KIR_LTS] = KIR_GTS, [KIR_LES] = KIR_GES, [KIR_GTS] = KIR_LTS,
-        [KIR_GES] = KIR_LES, [KIR_LTU] = KIR_GTU, [KIR_LEU] = KIR_GEU, [KIR_GTU] = KIR_LTU, [KIR_GEU] = KIR_LEU,
+        [KIR_EQ] = KIR_EQ,   [KIR_NE] = KIR_NE,   [KIR_LTS] = KIR_GTS, [KIR_LES] = KIR_GES,
+        [KIR_GTS] = KIR_LTS, [KIR_GES] = KIR_LES, [KIR_LTU] = KIR_GTU, [KIR_LEU] = KIR_GEU,
+        [KIR_GTU] = KIR_LTU, [KIR_GEU] = KIR_LEU,
     };
     return (KirCond)table[cond];
 }
 
 static bool is_signed_cond(unsigned cond) { return cond >= KIR_LTS && cond <= KIR_GES; }
 
-// Comparing extended values is comparing the narrow ones: sign extension keeps both orders, zero extension makes the signed
-// order the unsigned one. `k` is the second operand if that is constant.
+// Comparing extended values is comparing the narrow ones: sign extension keeps both orders, zero extension
+// makes the signed order the unsigned one. `k` is the second operand if that is constant.
 static KirRef compare_narrow(KirBuilder *b, KirInsn *t, const KirInsn *x, const KirInsn *y) {
     if (x->op != KIR_SEXT && x->op != KIR_ZEXT) return KIR_NONE;
     KirType narrow = kir_result_type_of(definition(b, x->a));
@@ -385,7 +401,9 @@ static KirRef compare_with_zero(KirBuilder *b, KirInsn *t, const KirInsn *x) {
         t->a = x->a;
         t->b = x->b;
         const KirInsn *y = definition(b, t->b);
-        return definition(b, t->a)->op == KIR_CONST && y->op != KIR_CONST ? (t->a = x->b, t->b = x->a, KIR_NONE) : KIR_NONE;
+        return definition(b, t->a)->op == KIR_CONST && y->op != KIR_CONST
+                   ? (t->a = x->b, t->b = x->a, KIR_NONE)
+                   : KIR_NONE;
     }
     return KIR_NONE;
 }
@@ -432,12 +450,13 @@ static KirRef fold_select(KirBuilder *b, KirInsn *t) {
         t->c = swap;
     }
     const KirInsn *x = definition(b, t->b), *y = definition(b, t->c);
-    if (!is_integer(t->type) || !kir_is_plain(x) || !kir_is_plain(y) || x->imm != 1 || y->imm != 0) return KIR_NONE;
+    if (!is_integer(t->type) || !kir_is_plain(x) || !kir_is_plain(y) || x->imm != 1 || y->imm != 0)
+        return KIR_NONE;
     if (t->type == KIR_I1) return t->a;
     return become(t, KIR_ZEXT, t->a, KIR_NONE);
 }
 
-// ---- operations with three slots ---------------------------------------------------------------------------------------------
+// ---- operations with three slots ----------------------------------------------------------------
 
 static KirRef fold_field(KirBuilder *b, KirInsn *t) {
     const KirInsn *x = definition(b, t->a);
@@ -477,7 +496,7 @@ static KirRef fold_crc(KirBuilder *b, KirInsn *t) {
     return constant(b, t, kir_eval_int(KIR_CRC32, 32, t->aux, x->imm, y->imm, 0, result_width(y)));
 }
 
-// ---- sign bits and boxes of floating point (pure: they raise nothing) ----------------------------------------------------------
+// ---- sign bits and boxes of floating point (pure: they raise nothing) ---------------------------
 
 static KirRef fold_sign(KirBuilder *b, KirInsn *t) {
     const KirInsn *x = definition(b, t->a);
@@ -497,7 +516,8 @@ static KirRef fold_copysign(KirBuilder *b, KirInsn *t) {
         if (kir_is_plain(x)) return constant(b, t, (x->imm & ~sign) | (y->imm & sign));
         if (!(y->imm & sign)) return become(t, KIR_FABS, t->a, KIR_NONE);
     }
-    if (y->op == KIR_FNEG && y->a == t->a) return become(t, KIR_FNEG, t->a, KIR_NONE); // x with its sign inverted
+    if (y->op == KIR_FNEG && y->a == t->a)
+        return become(t, KIR_FNEG, t->a, KIR_NONE); // x with its sign inverted
     return KIR_NONE;
 }
 
@@ -513,7 +533,7 @@ static KirRef fold_nanunbox(KirBuilder *b, KirInsn *t) {
     return KIR_NONE;
 }
 
-// ---- entry points --------------------------------------------------------------------------------------------------------------
+// ---- entry points -------------------------------------------------------------------------------
 
 KirRef kir_fold(KirBuilder *b, KirInsn *t) {
     switch (t->op) {
@@ -551,7 +571,8 @@ KirRef kir_fold(KirBuilder *b, KirInsn *t) {
 static void fold_stored_value(const KirBlock *block, KirInsn *t) {
     unsigned stored = 8u << (t->aux & KIR_MEM_SIZE);
     const KirInsn *value = &block->insns[t->b];
-    while (value->op == KIR_SEXT || value->op == KIR_ZEXT || value->op == KIR_TRUNC || value->op == KIR_NANBOX) {
+    while (value->op == KIR_SEXT || value->op == KIR_ZEXT || value->op == KIR_TRUNC ||
+           value->op == KIR_NANBOX) {
         KirType type = kir_result_type_of(&block->insns[value->a]);
         if (kir_bits(type) < stored) return;
         t->b = value->a;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Facts about operations beyond KirOpInfo, for the code of this folder and for consumers that want names: what the
-// slots hold in a form that costs one load, what `aux` means, and the names that the text form uses.
+// Facts about operations beyond KirOpInfo, for the code of this folder and for consumers that want names:
+// what the slots hold in a form that costs one load, what `aux` means, and the names that the text form uses.
 #ifndef KILN_IR_INFO_H
 #define KILN_IR_INFO_H
 
@@ -21,8 +21,19 @@ extern const KirOpFacts kir_op_facts[KIR_OP_COUNT];
 
 // What an operation's aux holds.
 typedef enum KirAuxClass {
-    KIR_AUX_NONE, KIR_AUX_BYTES, KIR_AUX_CONST, KIR_AUX_HELPER, KIR_AUX_CRC, KIR_AUX_COND, KIR_AUX_MEM, KIR_AUX_FENCE,
-    KIR_AUX_FP, KIR_AUX_FCMP, KIR_AUX_VEC, KIR_AUX_SHA, KIR_AUX_HINT,
+    KIR_AUX_NONE,
+    KIR_AUX_BYTES,
+    KIR_AUX_CONST,
+    KIR_AUX_HELPER,
+    KIR_AUX_CRC,
+    KIR_AUX_COND,
+    KIR_AUX_MEM,
+    KIR_AUX_FENCE,
+    KIR_AUX_FP,
+    KIR_AUX_FCMP,
+    KIR_AUX_VEC,
+    KIR_AUX_SHA,
+    KIR_AUX_HINT,
 } KirAuxClass;
 KirAuxClass kir_aux_class(unsigned op);
 
@@ -37,7 +48,10 @@ const char *kir_hint_name(unsigned hint);
 const char *kir_exception_name(unsigned code);
 
 // Single bits of aux with a name, by class; ended by a NULL name.
-typedef struct KirBitName { uint16_t bit; const char *name; } KirBitName;
+typedef struct KirBitName {
+    uint16_t bit;
+    const char *name;
+} KirBitName;
 const KirBitName *kir_aux_bits(KirAuxClass class);
 
 static inline KirType kir_result_type_of(const KirInsn *insn) {
@@ -49,6 +63,8 @@ extern const uint8_t kir_bits_of_type[KIR_TYPE_COUNT];
 static inline unsigned kir_bits(unsigned type) { return kir_bits_of_type[type]; }
 
 // The low `bits` of a value; bits = 1..64.
-static inline uint64_t kir_low_bits(uint64_t value, unsigned bits) { return value & (~(uint64_t)0 >> (64 - bits)); }
+static inline uint64_t kir_low_bits(uint64_t value, unsigned bits) {
+    return value & (~(uint64_t)0 >> (64 - bits));
+}
 
 #endif

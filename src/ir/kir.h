@@ -217,6 +217,7 @@ typedef struct KirBlock {
     uint32_t guest_bytes; // length of the guest code from pc (0 for a path of several blocks)
     uint32_t guest_insns;
     uint64_t image_base;  // load bias of the guest file; KIR_IMAGE constants print relative to it
+    const uint64_t *pinned; // bit set by global: kept in a host register, so a SET costs nothing; NULL: none is
     bool image_valid;     // pc-relative values shall be KIR_IMAGE (the file can move)
     bool folded;          // made by one builder from start to end: the fold pass has nothing to find
     KirInsn *insns;

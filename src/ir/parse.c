@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Reads the text form that ir/print.c writes (the format is described there), line by line; kir_verify has the last
-// word. Arbitrary input is survived: every name and number is checked where it is read, references and types in the end.
+// Reads the text form that ir/print.c writes (the format is described there), line by line; kir_verify has
+// the last word. Arbitrary input is survived: every name and number is checked where it is read, references
+// and types in the end.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,16 +34,18 @@ __attribute__((format(printf, 2, 3))) static bool fail(Parser *p, const char *fo
     return false;
 }
 
-// ---- words and numbers ----------------------------------------------------------------------------------------------
+// ---- words and numbers --------------------------------------------------------------------------
 
 static bool is_word_char(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
 static void skip_spaces(Parser *p) {
-    while (*p->at == ' ' || *p->at == '\t' || *p->at == '\r') p->at++;
+    while (*p->at == ' ' || *p->at == '\t' || *p->at == '\r')
+        p->at++;
     if (*p->at == ';')
-        while (*p->at && *p->at != '\n') p->at++;
+        while (*p->at && *p->at != '\n')
+            p->at++;
 }
 
 static bool at_line_end(Parser *p) {
@@ -54,7 +57,8 @@ static bool accept(Parser *p, const char *text) {
     skip_spaces(p);
     size_t length = strlen(text);
     if (strncmp(p->at, text, length) != 0) return false;
-    if (is_word_char(text[length - 1]) && is_word_char(p->at[length])) return false; // the start of a longer word
+    if (is_word_char(text[length - 1]) && is_word_char(p->at[length]))
+        return false; // the start of a longer word
     p->at += length;
     return true;
 }
@@ -64,7 +68,8 @@ static bool expect(Parser *p, const char *text) { return accept(p, text) || fail
 static bool read_word(Parser *p, char word[MAX_WORD]) {
     skip_spaces(p);
     size_t length = 0;
-    while (is_word_char(p->at[length])) length++;
+    while (is_word_char(p->at[length]))
+        length++;
     if (length == 0 || length >= MAX_WORD) return fail(p, length ? "word too long" : "expected a word");
     memcpy(word, p->at, length);
     word[length] = '\0';
@@ -141,15 +146,15 @@ static bool read_helper(Parser *p, uint32_t *index) {
     return fail(p, "unknown helper '%s'", word);
 }
 
-// ---- lines that describe the block ------------------------------------------------------------------------------------------
+// ---- lines that describe the block --------------------------------------------------------------
 
 static bool parse_header(Parser *p) {
     KirBlock *block = p->block;
     if (p->has_header) return fail(p, "second header");
     p->has_header = true;
-    if (!read_number(p, &block->pc) || !expect(p, "mode") || !read_u32(p, &block->mode) || !expect(p, "bytes") ||
-        !read_u32(p, &block->guest_bytes) || !expect(p, "insns") || !read_u32(p, &block->guest_insns) ||
-        !expect(p, "base") || !read_number(p, &block->image_base))
+    if (!read_number(p, &block->pc) || !expect(p, "mode") || !read_u32(p, &block->mode) ||
+        !expect(p, "bytes") || !read_u32(p, &block->guest_bytes) || !expect(p, "insns") ||
+        !read_u32(p, &block->guest_insns) || !expect(p, "base") || !read_number(p, &block->image_base))
         return false;
     block->image_valid = accept(p, "movable");
     return true;
@@ -190,7 +195,8 @@ static bool parse_wide(Parser *p) {
     if (!read_number(p, &wide.lo) || !expect(p, ",") || !read_number(p, &wide.hi)) return false;
     if (block->wide_count == block->wide_capacity) {
         uint32_t capacity = block->wide_capacity ? block->wide_capacity * 2 : 8;
-        block->wides = arena_grow(block->arena, block->wides, block->wide_capacity * sizeof wide, capacity * sizeof wide);
+        block->wides = arena_grow(block->arena, block->wides, block->wide_capacity * sizeof wide,
+                                  capacity * sizeof wide);
         block->wide_capacity = capacity;
     }
     block->wides[block->wide_count++] = wide;
@@ -201,8 +207,8 @@ static bool parse_fault(Parser *p) {
     KirBlock *block = p->block;
     KirFaultEntry entry = {0};
     uint32_t global;
-    if (!expect(p, "%") || !read_u32(p, &entry.at) || !expect(p, ":") || !read_global(p, &global) || !expect(p, "=") ||
-        !expect(p, "%") || !read_u32(p, &entry.value))
+    if (!expect(p, "%") || !read_u32(p, &entry.at) || !expect(p, ":") || !read_global(p, &global) ||
+        !expect(p, "=") || !expect(p, "%") || !read_u32(p, &entry.value))
         return false;
     if (global > UINT16_MAX) return fail(p, "global out of range");
     entry.global = (uint16_t)global;
@@ -216,7 +222,7 @@ static bool parse_fault(Parser *p) {
     return true;
 }
 
-// ---- instructions ---------------------------------------------------------------------------------------------------------------
+// ---- instructions -------------------------------------------------------------------------------
 
 static bool read_reference(Parser *p, uint32_t *value) {
     *value = KIR_NONE;
@@ -288,7 +294,8 @@ static bool parse_aux(Parser *p, KirInsn *insn) {
     bool first = true;
     while (!accept(p, "}")) {
         if (!read_word(p, word)) return false;
-        if (!(first && read_aux_value(class, word, &insn->aux)) && !read_aux_bit(p, class, word, &insn->aux)) return false;
+        if (!(first && read_aux_value(class, word, &insn->aux)) && !read_aux_bit(p, class, word, &insn->aux))
+            return false;
         first = false;
     }
     return true;
@@ -356,7 +363,8 @@ static bool implied_type(Parser *p, KirInsn *insn) {
 // KIR_OP_COUNT if there is no such operation.
 static unsigned find_op(const char *word) {
     unsigned op = 0;
-    while (op < KIR_OP_COUNT && strcmp(kir_op_info[op].name, word) != 0) op++;
+    while (op < KIR_OP_COUNT && strcmp(kir_op_info[op].name, word) != 0)
+        op++;
     return op;
 }
 
@@ -376,7 +384,8 @@ static bool parse_insn(Parser *p, bool has_result) {
               : op == KIR_INSN   ? parse_start(p, &insn)
                                  : parse_operands(p, &insn);
     if (!ok || (implied && !implied_type(p, &insn))) return false;
-    if (has_result != (kir_result_type_of(&insn) != KIR_VOID)) return fail(p, has_result ? "no result" : "result unnamed");
+    if (has_result != (kir_result_type_of(&insn) != KIR_VOID))
+        return fail(p, has_result ? "no result" : "result unnamed");
     kir_append(p->block, insn);
     return true;
 }
@@ -399,7 +408,11 @@ static bool parse_line(Parser *p) {
 
 KirBlock *kir_parse(Arena *arena, const KirWorld *world, const char *text, char *error, size_t error_size) {
     KirBlock *block = kir_block_new(arena, world, 0, 0);
-    Parser p = {.block = block, .builder.block = block, .at = text, .line = 1, .error = error,
+    Parser p = {.block = block,
+                .builder.block = block,
+                .at = text,
+                .line = 1,
+                .error = error,
                 .error_size = error ? error_size : 0};
     while (!p.failed) {
         if (!at_line_end(&p) && parse_line(&p) && !at_line_end(&p)) fail(&p, "more than expected");

@@ -6,12 +6,13 @@
 //   %5 = load.i64 %4, 0           %5 = load.i64 %4, 0     fault table: at %5, t0 = %3
 //   set t0, %5                    set t0, %5
 //
-// Who looks: GET of the global; a side exit and the final exit (all globals); a call of a helper that reads or writes
-// globals or may raise. An instruction that may fault looks too, but so rarely that the fault table answers for it: up to
-// MAX_POINTS of them may lie between the two SETs. The price is that the value stays live until the last of them.
+// Who looks: GET of the global; a side exit and the final exit (all globals); a call of a helper that reads
+// or writes globals or may raise. An instruction that may fault looks too, but so rarely that the fault table
+// answers for it: up to MAX_POINTS of them may lie between the two SETs. The price is that the value stays
+// live until the last of them. A pinned global's SET is free where nothing reads the old value, so there it buys nothing.
 //
-// One walk forwards. A global's pending SET is the last one nobody has looked at; what looks at all globals at once
-// moves `barrier` behind itself, so that pending SETs before it no longer count.
+// One walk forwards. A global's pending SET is the last one nobody has looked at; what looks at all globals
+// at once moves `barrier` behind itself, so that pending SETs before it no longer count.
 #include "ir/fold.h"
 #include "ir/passes.h"
 
@@ -24,10 +25,10 @@ typedef struct Pending {
 
 typedef struct DeadSets {
     KirBlock *block;
-    Pending *pending;                      // by global
-    uint32_t barrier;                      // SETs before this index stay
-    uint32_t points;                       // faulting instructions seen so far
-    uint32_t at[RING], entries[RING];      // the last of them, and how many entries each has got
+    Pending *pending;                 // by global
+    uint32_t barrier;                 // SETs before this index stay
+    uint32_t points;                  // faulting instructions seen so far
+    uint32_t at[RING], entries[RING]; // the last of them, and how many entries each has got
 } DeadSets;
 
 // Entries arrive nearly in order: only those of the last MAX_POINTS instructions can stand behind a new one.
@@ -39,7 +40,8 @@ static void add_entry(KirBlock *block, uint32_t at, unsigned global, KirRef valu
         block->fault_capacity = capacity;
     }
     uint32_t i = block->fault_count++;
-    for (; i > 0 && block->faults[i - 1].at > at; i--) block->faults[i] = block->faults[i - 1];
+    for (; i > 0 && block->faults[i - 1].at > at; i--)
+        block->faults[i] = block->faults[i - 1];
     block->faults[i] = (KirFaultEntry){.at = at, .global = (uint16_t)global, .value = value};
 }
 
@@ -47,7 +49,8 @@ static void add_entry(KirBlock *block, uint32_t at, unsigned global, KirRef valu
 static void remove_set(DeadSets *d, unsigned global) {
     Pending pending = d->pending[global];
     uint32_t between = d->points - pending.points;
-    if (between > MAX_POINTS) return;
+    bool pinned = d->block->pinned && (d->block->pinned[global / 64] >> global % 64 & 1);
+    if (between > (pinned ? 0 : MAX_POINTS)) return;
     for (uint32_t i = pending.points; i < d->points; i++)
         if (d->entries[i % RING] >= MAX_ENTRIES_A_POINT) return;
     KirInsn *set = &d->block->insns[pending.set - 1];
@@ -77,8 +80,8 @@ static void visit_fault(DeadSets *d, uint32_t index, const KirInsn *insn) {
     d->points++;
 }
 
-// A block that has a fault table already (a second run, a path made of optimised blocks) is left alone: a second entry for
-// the same place and global could contradict the first.
+// A block that has a fault table already (a second run, a path made of optimised blocks) is left alone: a
+// second entry for the same place and global could contradict the first.
 void kir_pass_dead_sets(KirBlock *block) {
     if (block->fault_count) return;
     DeadSets d = {.block = block};
@@ -92,7 +95,8 @@ void kir_pass_dead_sets(KirBlock *block) {
         } else {
             unsigned flags = kir_op_info[insn->op].flags;
             if (flags & KIR_FLAG_FAULT) visit_fault(&d, i, insn);
-            if ((flags & KIR_FLAG_SIDE_EXIT) || ((flags & KIR_FLAG_CALL) && helper_looks(block, insn))) d.barrier = i + 1;
+            if ((flags & KIR_FLAG_SIDE_EXIT) || ((flags & KIR_FLAG_CALL) && helper_looks(block, insn)))
+                d.barrier = i + 1;
         }
     }
 }

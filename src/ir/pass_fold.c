@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
-// Folding of a finished block: every instruction goes through a fresh builder, which folds, merges and forwards as it
-// does for a translator. A block that one builder has made from start to end has nothing to find and is left at once; work
-// is done for parsed blocks, blocks read from a file, and paths made of several blocks.
+// Folding of a finished block: every instruction goes through a fresh builder, which folds, merges and
+// forwards as it does for a translator. A block that one builder has made from start to end has nothing to
+// find and is left at once; work is done for parsed blocks, blocks read from a file, and paths made of
+// several blocks.
 #include "ir/fold.h"
 #include "ir/passes.h"
 
@@ -34,8 +35,10 @@ static KirRef rebuild(KirBuilder *b, const KirInsn *insn, const KirRef *names) {
     }
 }
 
-// A fault entry moves with its instruction (now the last one), or vanishes with it (a side exit that is never taken).
-static uint32_t move_faults(KirBlock *block, uint32_t old, bool emitted, uint32_t next, uint32_t *kept, const KirRef *names) {
+// A fault entry moves with its instruction (now the last one), or vanishes with it (a side exit that is never
+// taken).
+static uint32_t move_faults(KirBlock *block, uint32_t old, bool emitted, uint32_t next, uint32_t *kept,
+                            const KirRef *names) {
     for (; next < block->fault_count && block->faults[next].at == old; next++) {
         if (!emitted) continue;
         KirFaultEntry entry = block->faults[next];

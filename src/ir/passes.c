@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The pipeline over a finished block. Every pass is linear in the block's length and works in place; what it removes becomes
-// NOP, which consumers skip.
+// The pipeline over a finished block. Every pass is linear in the block's length and works in place; what it
+// removes becomes NOP, which consumers skip.
 #include "base/error.h"
 #include "ir/passes.h"
 
@@ -15,7 +15,8 @@ const KirPass kir_passes[] = {
 #ifdef KILN_DEBUG
 static void verify_after(const KirBlock *block, const char *pass) {
     char error[200];
-    if (!kir_verify(block, error, sizeof error)) bug("block at %#lx after %s: %s", (unsigned long)block->pc, pass, error);
+    if (!kir_verify(block, error, sizeof error))
+        bug("block at %#lx after %s: %s", (unsigned long)block->pc, pass, error);
 }
 #else
 static inline void verify_after(const KirBlock *block, const char *pass) {}

@@ -14,8 +14,9 @@
 //     exit #0
 //   fault %3: t0 = %2
 //
-// `;` starts a comment. A suffix names the type field where it is not implied by the operation or the stored value. A modifier
-// that its class cannot name is printed as {aux=N}, so that malformed blocks can be looked at too.
+// `;` starts a comment. A suffix names the type field where it is not implied by the operation or the stored
+// value. A modifier that its class cannot name is printed as {aux=N}, so that malformed blocks can be looked
+// at too.
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,8 +81,8 @@ static void put_helper(KirText *out, const KirBlock *block, unsigned number) {
 
 static void put_immediate(KirText *out, const KirInsn *insn, char slot, uint32_t value) {
     bool displacement = (insn->op == KIR_LOAD && slot == 'b') || (insn->op == KIR_STORE && slot == 'c');
-    const char *name = insn->op == KIR_AMO    ? kir_amo_name(value)
-                       : insn->op == KIR_VCMP ? kir_cond_name(value)
+    const char *name = insn->op == KIR_AMO     ? kir_amo_name(value)
+                       : insn->op == KIR_VCMP  ? kir_cond_name(value)
                        : insn->op == KIR_VFCMP ? kir_fcmp_name(value)
                                                : NULL;
     if (name)
@@ -92,7 +93,8 @@ static void put_immediate(KirText *out, const KirInsn *insn, char slot, uint32_t
         put(out, "%" PRIu32, value);
 }
 
-static void put_slot(KirText *out, const KirBlock *block, const KirInsn *insn, char letter, char slot, uint32_t value) {
+static void put_slot(KirText *out, const KirBlock *block, const KirInsn *insn, char letter, char slot,
+                     uint32_t value) {
     switch (letter) {
     case 'i': put_immediate(out, insn, slot, value); break;
     case 'g':
@@ -116,7 +118,8 @@ static const char *put_bits(KirText *out, KirAuxClass class, unsigned aux, const
 // Everything in aux has a name in its class.
 static bool is_nameable(KirAuxClass class, unsigned aux) {
     unsigned known = 0;
-    for (const KirBitName *bit = kir_aux_bits(class); bit->name; bit++) known |= bit->bit;
+    for (const KirBitName *bit = kir_aux_bits(class); bit->name; bit++)
+        known |= bit->bit;
     switch (class) {
     case KIR_AUX_NONE: return aux == 0;
     case KIR_AUX_COND: return kir_cond_name(aux);
@@ -193,7 +196,8 @@ static void put_insn(KirText *out, const KirBlock *block, uint32_t number) {
     if (kir_result_type_of(insn) != KIR_VOID) put(out, "%%%u = ", number);
     put(out, "%s", kir_op_info[insn->op].name);
     const char *type = kir_type_name(insn->type);
-    if (kir_op_facts[insn->op].free_type && insn->op != KIR_SET && insn->op != KIR_STORE) put(out, ".%s", type ? type : "?");
+    if (kir_op_facts[insn->op].free_type && insn->op != KIR_SET && insn->op != KIR_STORE)
+        put(out, ".%s", type ? type : "?");
     switch (insn->op) {
     case KIR_INSN: put(out, " %#" PRIx64 ", %u", insn->imm, insn->aux); break;
     case KIR_CONST:
@@ -210,14 +214,16 @@ static void put_insn(KirText *out, const KirBlock *block, uint32_t number) {
 void kir_print(KirText *out, const KirBlock *block) {
     put(out, "block %#" PRIx64 " mode %#x bytes %u insns %u base %#" PRIx64 "%s\n", block->pc, block->mode,
         block->guest_bytes, block->guest_insns, block->image_base, block->image_valid ? " movable" : "");
-    for (uint32_t i = 0; i < block->exit_count; i++) put_exit(out, block, i);
+    for (uint32_t i = 0; i < block->exit_count; i++)
+        put_exit(out, block, i);
     for (uint32_t i = 0; i < block->wide_count; i++)
         put(out, "$%u = %#" PRIx64 ", %#" PRIx64 "\n", i, block->wides[i].lo, block->wides[i].hi);
-    for (uint32_t i = 0; i < block->count; i++) put_insn(out, block, i);
+    for (uint32_t i = 0; i < block->count; i++)
+        put_insn(out, block, i);
     for (uint32_t i = 0; i < block->fault_count; i++) {
         const KirFaultEntry *entry = &block->faults[i];
         bool known = entry->global < block->world->global_count;
-        put(out, "fault %%%u: %s = %%%u\n", entry->at, known ? block->world->globals[entry->global].name : "?",
-            entry->value);
+        put(out, "fault %%%u: %s = %%%u\n", entry->at,
+            known ? block->world->globals[entry->global].name : "?", entry->value);
     }
 }

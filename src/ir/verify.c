@@ -2,8 +2,8 @@
 //
 // The verifier: what every pass and every consumer may rely on, as code. One linear walk.
 //
-// It trusts nothing in the block but the pointers and counts of its arrays and its world: binary and text input pass through
-// here before anyone else looks at them.
+// It trusts nothing in the block but the pointers and counts of its arrays and its world: binary and text
+// input pass through here before anyone else looks at them.
 #include <stdarg.h>
 #include <stdio.h>
 #include "ir/info.h"
@@ -31,10 +31,12 @@ __attribute__((format(printf, 2, 3))) static bool fail(Verifier *v, const char *
     return false;
 }
 
-// ---- types ----------------------------------------------------------------------------------------------------------
+// ---- types --------------------------------------------------------------------------------------
 
 enum {
-    M_I1 = 1 << KIR_I1, M_I32 = 1 << KIR_I32, M_I64 = 1 << KIR_I64,
+    M_I1 = 1 << KIR_I1,
+    M_I32 = 1 << KIR_I32,
+    M_I64 = 1 << KIR_I64,
     M_WORD = M_I32 | M_I64,
     M_INT = M_I1 | 1 << KIR_I8 | 1 << KIR_I16 | M_WORD,
     M_FLOAT = 1 << KIR_F32 | 1 << KIR_F64,
@@ -87,12 +89,12 @@ static bool is_one_of(KirType type, unsigned mask) { return mask >> type & 1; }
 // A reference in slot `slot` fits the operand letter.
 static bool check_letter(Verifier *v, const KirInsn *insn, char letter, KirRef r, char slot) {
     KirType type = type_of(v, r);
-    bool ok = letter == 'T'   ? type == insn->type
+    bool ok = letter == 'T'                    ? type == insn->type
               : letter == 'A' || letter == 'L' ? type == KIR_I64
-              : letter == 'W' ? type == KIR_I32
-              : letter == 'B' ? type == KIR_I1
-              : letter == 'I' ? is_one_of(type, M_INT)
-                              : type != KIR_VOID;
+              : letter == 'W'                  ? type == KIR_I32
+              : letter == 'B'                  ? type == KIR_I1
+              : letter == 'I'                  ? is_one_of(type, M_INT)
+                                               : type != KIR_VOID;
     return ok || fail(v, "operand %c (%%%u) has type %s", slot, r, kir_type_name(type));
 }
 
@@ -111,7 +113,7 @@ static bool check_slot(Verifier *v, const KirInsn *insn, char letter, uint32_t v
     return check_letter(v, insn, letter, value, slot);
 }
 
-// ---- rules of single operations ------------------------------------------------------------------------------------------
+// ---- rules of single operations -----------------------------------------------------------------
 
 static bool check_helper(Verifier *v, const KirInsn *insn) {
     const KirWorld *world = v->block->world;
@@ -120,7 +122,8 @@ static bool check_helper(Verifier *v, const KirInsn *insn) {
     const KirHelper *helper = &world->helpers[number];
     uint32_t operands[3] = {insn->b, insn->c, KIR_NONE};
     if (insn->op == KIR_CALL3) operands[0] = insn->a, operands[1] = insn->b, operands[2] = insn->c;
-    if (insn->type != helper->result) return fail(v, "%s gives %s", helper->name, kir_type_name(helper->result));
+    if (insn->type != helper->result)
+        return fail(v, "%s gives %s", helper->name, kir_type_name(helper->result));
     for (int i = 0; i < 3; i++) {
         KirType type = operands[i] == KIR_NONE ? KIR_VOID : type_of(v, operands[i]);
         if (type != helper->operands[i])
@@ -135,11 +138,14 @@ static bool check_memory(Verifier *v, const KirInsn *insn) {
                      KIR_MEM_NOFAULT | KIR_MEM_ATOMIC;
     bool integer = is_one_of((KirType)insn->type, M_INT);
     if (size > KIR_MEM_128 || (insn->aux & ~known)) return fail(v, "unknown memory flags %#x", insn->aux);
-    if (8u << size > bits) return fail(v, "access of %u bits in type %s", 8u << size, kir_type_name(insn->type));
-    if ((insn->aux & KIR_MEM_SIGNED) && (!integer || insn->op == KIR_STORE)) return fail(v, "nothing to sign-extend");
+    if (8u << size > bits)
+        return fail(v, "access of %u bits in type %s", 8u << size, kir_type_name(insn->type));
+    if ((insn->aux & KIR_MEM_SIGNED) && (!integer || insn->op == KIR_STORE))
+        return fail(v, "nothing to sign-extend");
     if (insn->op == KIR_LOAD && is_one_of((KirType)insn->type, M_FLOAT) && 8u << size != bits)
         return fail(v, "floating-point load of another size");
-    if (insn->op == KIR_AMO && insn->c > KIR_AMO_CLEAR) return fail(v, "unknown atomic operation %u", insn->c);
+    if (insn->op == KIR_AMO && insn->c > KIR_AMO_CLEAR)
+        return fail(v, "unknown atomic operation %u", insn->c);
     return true;
 }
 
@@ -154,8 +160,10 @@ static bool check_const(Verifier *v, const KirInsn *insn) {
     unsigned bits = kir_type_bits((KirType)insn->type);
     if (insn->aux > KIR_IMAGE) return fail(v, "unknown kind of constant %u", insn->aux);
     if (insn->aux == KIR_IMAGE && insn->type != KIR_I64) return fail(v, "image constant that is no address");
-    if (insn->aux == KIR_IMAGE && !v->block->image_valid) return fail(v, "image constant in a block that cannot move");
-    if (insn->imm != kir_low_bits(insn->imm, bits)) return fail(v, "constant wider than %s", kir_type_name(insn->type));
+    if (insn->aux == KIR_IMAGE && !v->block->image_valid)
+        return fail(v, "image constant in a block that cannot move");
+    if (insn->imm != kir_low_bits(insn->imm, bits))
+        return fail(v, "constant wider than %s", kir_type_name(insn->type));
     return true;
 }
 
@@ -186,11 +194,14 @@ static bool check_conversion(Verifier *v, const KirInsn *insn) {
 
 static bool check_vector(Verifier *v, const KirInsn *insn) {
     const char *letters = kir_op_info[insn->op].operands;
-    unsigned known = KIR_VEC_LANE | KIR_VEC_SIGNED | KIR_VEC_ROUND | KIR_VEC_SATURATE | KIR_VEC_MIXED | KIR_VEC_POLY |
-                     3u << 8 | KIR_VEC_VARIANT;
-    if ((insn->aux & KIR_VEC_LANE) > 4 || (insn->aux & ~known)) return fail(v, "unknown vector flags %#x", insn->aux);
-    if (letters[0] == 'V' && !is_one_of(type_of(v, insn->a), M_VECTOR)) return fail(v, "operand a is no vector");
-    if (letters[1] == 'V' && !is_one_of(type_of(v, insn->b), M_VECTOR)) return fail(v, "operand b is no vector");
+    unsigned known = KIR_VEC_LANE | KIR_VEC_SIGNED | KIR_VEC_ROUND | KIR_VEC_SATURATE | KIR_VEC_MIXED |
+                     KIR_VEC_POLY | 3u << 8 | KIR_VEC_VARIANT;
+    if ((insn->aux & KIR_VEC_LANE) > 4 || (insn->aux & ~known))
+        return fail(v, "unknown vector flags %#x", insn->aux);
+    if (letters[0] == 'V' && !is_one_of(type_of(v, insn->a), M_VECTOR))
+        return fail(v, "operand a is no vector");
+    if (letters[1] == 'V' && !is_one_of(type_of(v, insn->b), M_VECTOR))
+        return fail(v, "operand b is no vector");
     return true;
 }
 
@@ -219,7 +230,8 @@ static bool check_rules(Verifier *v, const KirInsn *insn) {
     case KIR_GET:
         return insn->type == v->block->world->globals[insn->a].type || fail(v, "the global has another type");
     case KIR_SET:
-        if (type_of(v, insn->b) != v->block->world->globals[insn->a].type) return fail(v, "the global has another type");
+        if (type_of(v, insn->b) != v->block->world->globals[insn->a].type)
+            return fail(v, "the global has another type");
         return insn->type == type_of(v, insn->b) || fail(v, "type field differs from the value's");
     case KIR_STORE:
         if (insn->type != type_of(v, insn->b)) return fail(v, "type field differs from the value's");
@@ -248,12 +260,14 @@ static bool check_insn(Verifier *v) {
         return fail(v, "type field is not the result's");
     }
     bool final = info->flags & KIR_FLAG_END;
-    if (final != (v->at == v->block->count - 1)) return fail(v, final ? "final exit inside the block" : "no final exit");
-    return check_slot(v, insn, info->operands[0], insn->a, 'a') && check_slot(v, insn, info->operands[1], insn->b, 'b') &&
+    if (final != (v->at == v->block->count - 1))
+        return fail(v, final ? "final exit inside the block" : "no final exit");
+    return check_slot(v, insn, info->operands[0], insn->a, 'a') &&
+           check_slot(v, insn, info->operands[1], insn->b, 'b') &&
            check_slot(v, insn, info->operands[2], insn->c, 'c') && check_rules(v, insn);
 }
 
-// ---- the block -------------------------------------------------------------------------------------------------------------
+// ---- the block ----------------------------------------------------------------------------------
 
 static bool check_faults(Verifier *v) {
     const KirBlock *block = v->block;
@@ -282,8 +296,9 @@ static bool check_faults(Verifier *v) {
 static bool check_exits(Verifier *v) {
     for (uint32_t i = 0; i < v->block->exit_count; i++) {
         const KirExit *exit = &v->block->exits[i];
-        bool ok = exit->kind <= KIR_EXIT_EXCEPTION && exit->code <= KIR_EXC_RESUME && exit->hint <= KIR_JUMP_RETURN &&
-                  exit->image <= 1 && (exit->kind == KIR_EXIT_EXCEPTION || exit->code == 0);
+        bool ok = exit->kind <= KIR_EXIT_EXCEPTION && exit->code <= KIR_EXC_RESUME &&
+                  exit->hint <= KIR_JUMP_RETURN && exit->image <= 1 &&
+                  (exit->kind == KIR_EXIT_EXCEPTION || exit->code == 0);
         if (!ok) return fail(v, "exit %u is malformed", i);
     }
     return true;

@@ -41,7 +41,7 @@ static void append_csr(Text *text, unsigned csr) {
 
 // The sets of a fence: i, o, r, w from the highest bit down.
 static void append_fence_set(Text *text, unsigned set) {
-    if (!set) append(text, "0");
+    if (!set) append(text, "unknown");
     for (unsigned bit = 0; bit < 4; bit++)
         if (set & 8u >> bit) append(text, "%c", "iorw"[bit]);
 }

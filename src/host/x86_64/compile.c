@@ -49,10 +49,16 @@ static void collect_entry(Emit *e, const KirFaultEntry *from) {
         entry->value = e->insns[root].imm;
         return;
     }
-    // A value at home in another global is loaded first: the place must be right when the fault comes.
-    unsigned reg = value->xmm ? use_xmm(e, root) : use_gpr(e, root);
-    entry->place = value->xmm ? PLACE_XMM : PLACE_GPR;
-    entry->reg = (uint8_t)reg;
+    if (value->reg != NO_REG) {
+        entry->place = value->xmm ? PLACE_XMM : PLACE_GPR;
+        entry->reg = value->reg;
+    } else if (value->slot != NO_SLOT) {
+        entry->place = PLACE_SPILL;
+        entry->reg = (uint8_t)value->slot;
+    } else {
+        entry->place = PLACE_GLOBAL;
+        entry->value = e->kir->world->globals[value->home].offset;
+    }
 }
 
 void fault_collect(Emit *e) {

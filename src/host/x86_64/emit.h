@@ -20,7 +20,7 @@
 #include "base/error.h"
 #include <stddef.h>
 
-enum { GPRS = 16, XMMS = 16, CPU_REG = R14, MAX_GLOBALS = 256 };
+enum { GPRS = 16, XMMS = 16, CPU_REG = R14, MAX_GLOBALS = 256, MAX_FAULT_ENTRIES = MAX_GLOBALS };
 #define CPU_MEM(field) mem_base(CPU_REG, (int32_t)offsetof(Cpu, field) - (int32_t)offsetof(Cpu, guest) - CPU_BIAS)
 #define GUEST_MEM(offset_) mem_base(CPU_REG, (int32_t)(offset_) - CPU_BIAS)
 
@@ -49,6 +49,7 @@ struct Host {
     uint8_t gpr_of_global[MAX_GLOBALS]; // NO_REG: not pinned
     uint8_t xmm_of_global[MAX_GLOBALS];
     uint16_t global_of_gpr[GPRS], global_of_xmm[XMMS];
+    uint64_t pinned[MAX_GLOBALS / 64];
     const void **functions; // helpers, then the evaluator
     // In the code memory:
     uint8_t *enter, *leave, *exit, *exit_indirect, *exit_return, *call_helper, *call_helper_fpenv, *call_eval;

@@ -25,13 +25,14 @@ static void cold_misaligned(Emit *e, const Cold *cold) {
     emit8(&e->c, 0x0b);
 }
 
-static void check_alignment(Emit *e, unsigned address, int32_t displacement, unsigned log2_size) {
-    unsigned reg = address;
+// A register for the whole address, if the displacement does not make the base it: to be taken before fault_collect.
+static unsigned alignment_scratch(Emit *e, const KirInsn *insn, Mem m) {
+    return insn->aux & KIR_MEM_ALIGNED && m.disp ? temp_gpr(e) : m.base;
+}
+
+static void check_alignment(Emit *e, unsigned reg, Mem m, unsigned log2_size) {
     if (!log2_size) return;
-    if (displacement) {
-        reg = temp_gpr(e);
-        x_lea(&e->c, 1, reg, mem_base(address, displacement));
-    }
+    if (reg != m.base) x_lea(&e->c, 1, reg, m);
     x_rr8(&e->c, 0xf6, 0, 0, reg); // test reg8, imm8
     emit8(&e->c, (uint8_t)((1u << log2_size) - 1));
     uint32_t index = e->fault_count;
@@ -61,8 +62,9 @@ static void load_gpr(Emit *e, unsigned dst, Mem m, unsigned log2_size, bool sign
 void emit_load(Emit *e, KirRef v, const KirInsn *insn) {
     unsigned address = use_gpr(e, insn->a), log2_size = insn->aux & KIR_MEM_SIZE;
     Mem m = mem_base(address, (int32_t)insn->b);
+    unsigned whole = alignment_scratch(e, insn, m);
     fault_collect(e);
-    if (insn->aux & KIR_MEM_ALIGNED) check_alignment(e, address, m.disp, log2_size);
+    if (insn->aux & KIR_MEM_ALIGNED) check_alignment(e, whole, m, log2_size);
     if (!e->values[v].xmm) {
         unsigned dst = def_gpr_over(e, v, insn->a);
         fault_here(e);
@@ -80,8 +82,9 @@ void emit_store(Emit *e, const KirInsn *insn) {
     bool immediate = is_imm32(e, insn->b) && value_of(e, insn->b)->reg == NO_REG && log2_size >= 2 && !value_of(e, insn->b)->xmm;
     unsigned value = NO_REG;
     if (!immediate) value = value_of(e, insn->b)->xmm ? use_xmm(e, insn->b) : use_gpr(e, insn->b);
+    unsigned whole = alignment_scratch(e, insn, m);
     fault_collect(e);
-    if (insn->aux & KIR_MEM_ALIGNED) check_alignment(e, address, m.disp, log2_size);
+    if (insn->aux & KIR_MEM_ALIGNED) check_alignment(e, whole, m, log2_size);
     fault_here(e);
     if (immediate) {
         x_mov_mi(&e->c, log2_size == 3, m, (int32_t)const_of(e, insn->b));
@@ -139,7 +142,7 @@ static void emit_amo(Emit *e, KirRef v, const KirInsn *insn) {
     KirAmo amo = (KirAmo)insn->c;
     unsigned scratch = amo == KIR_AMO_XCHG || amo == KIR_AMO_ADD ? RAX : temp_gpr(e);
     fault_collect(e);
-    check_alignment(e, address, 0, log2_size);
+    check_alignment(e, address, m, log2_size);
     if (amo == KIR_AMO_XCHG) {
         x_mov_rr(&e->c, 1, RAX, operand);
         locked(e, 0x86, log2_size, RAX, m);
@@ -167,7 +170,7 @@ static void emit_cas(Emit *e, KirRef v, const KirInsn *insn) {
     take_gpr(e, RAX);
     unsigned address = use_gpr(e, insn->a), expected = use_gpr(e, insn->b), desired = use_gpr(e, insn->c);
     fault_collect(e);
-    check_alignment(e, address, 0, log2_size);
+    check_alignment(e, address, mem_base(address, 0), log2_size);
     x_mov_rr(&e->c, 1, RAX, expected);
     locked(e, 0x0fb0, log2_size, desired, mem_base(address, 0));
     extend(e, RAX, log2_size, insn->aux & KIR_MEM_SIGNED, (KirType)insn->type);

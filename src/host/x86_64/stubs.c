@@ -148,6 +148,7 @@ static void collect_pins(Host *host) {
         unsigned global = guest->pinned_int[i], reg = host_pinned_gprs[i];
         host->gpr_of_global[global] = (uint8_t)reg;
         host->global_of_gpr[reg] = (uint16_t)global;
+        host->pinned[global / 64] |= 1ull << global % 64;
         host->pins[host->pin_count++] = (Pin){(uint8_t)reg, false, KIR_I64, guest->world.globals[global].offset};
     }
     for (unsigned i = 0; i < 8 && guest->pinned_float[i] != 0xffff; i++) {
@@ -155,9 +156,12 @@ static void collect_pins(Host *host) {
         const KirGlobal *g = &guest->world.globals[global];
         host->xmm_of_global[global] = (uint8_t)i;
         host->global_of_xmm[i] = (uint16_t)global;
+        host->pinned[global / 64] |= 1ull << global % 64;
         host->pins[host->pin_count++] = (Pin){(uint8_t)i, true, g->type, g->offset};
     }
 }
+
+const uint64_t *host_pinned(const Host *host) { return host->pinned; }
 
 Host *host_new(const Guest *guest, const EngineOptions *options, CodeMemory *memory) {
     Host *host = calloc(1, sizeof *host);
@@ -220,7 +224,7 @@ static uint64_t entry_value(const Cpu *cpu, const ucontext_t *context, const Hos
         return both[0];
     }
     case PLACE_SPILL: *high_half = cpu->spill[entry->reg].u64[1]; return cpu->spill[entry->reg].u64[0];
-    case PLACE_GLOBAL: break;
+    case PLACE_GLOBAL: memcpy(high_half, cpu->guest + entry->value + 8, 8); return *(const uint64_t *)(cpu->guest + entry->value);
     }
     bug("fault entry with place %d", entry->place);
 }
@@ -233,12 +237,13 @@ void host_leave_fault(const Host *host, Cpu *cpu, void *ucontext, const HostFaul
         if (pin->xmm) memcpy(cpu->guest + pin->offset, &context->uc_mcontext.fpregs->_xmm[pin->reg], pin->type == KIR_V128 ? 16 : 8);
         else memcpy(cpu->guest + pin->offset, &gregs[context_gpr[pin->reg]], 8);
     }
+    // All are read before one is written: an entry may name the home that another one changes.
+    KirWide values[MAX_FAULT_ENTRIES];
+    for (uint32_t i = 0; i < fault->entry_count; i++)
+        values[i].lo = entry_value(cpu, context, &entries[fault->first_entry + i], &values[i].hi);
     for (uint32_t i = 0; i < fault->entry_count; i++) {
-        const HostFaultEntry *entry = &entries[fault->first_entry + i];
-        const KirGlobal *global = &host->guest->world.globals[entry->global];
-        uint64_t value[2];
-        value[0] = entry_value(cpu, context, entry, &value[1]);
-        memcpy(cpu->guest + global->offset, value, kir_type_bits((KirType)global->type) / 8);
+        const KirGlobal *global = &host->guest->world.globals[entries[fault->first_entry + i].global];
+        memcpy(cpu->guest + global->offset, &values[i], kir_type_bits((KirType)global->type) / 8);
     }
     cpu->guest_mxcsr = context->uc_mcontext.fpregs->mxcsr;
     cpu->exit_record = HOST_EXIT_FAULT;

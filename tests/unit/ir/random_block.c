@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Random blocks for the differential tests of folding and passes. Operands are drawn from recent values, so that patterns
-// of two or three operations, which folding looks for, come up often; constants are mostly interesting ones.
+// Random blocks for the differential tests of folding and passes. Operands are drawn from recent values, so
+// that patterns of two or three operations, which folding looks for, come up often; constants are mostly
+// interesting ones.
 #include "ir/fold.h"
 #include "world.h"
 
@@ -14,8 +15,12 @@ static unsigned below(Maker *m, unsigned n) { return (unsigned)(next_random(m->r
 
 static KirRef append(Maker *m, KirOp op, KirType type, unsigned aux, uint32_t a, uint32_t b, uint32_t c) {
     const KirOpFacts *facts = &kir_op_facts[op];
-    KirInsn insn = {.op = (uint8_t)op, .type = facts->free_type ? (uint8_t)type : facts->result, .aux = (uint16_t)aux,
-                    .a = a, .b = b, .c = c};
+    KirInsn insn = {.op = (uint8_t)op,
+                    .type = facts->free_type ? (uint8_t)type : facts->result,
+                    .aux = (uint16_t)aux,
+                    .a = a,
+                    .b = b,
+                    .c = c};
     if (facts->unused & 1) insn.a = KIR_NONE;
     if (facts->unused & 2) insn.b = KIR_NONE;
     if (facts->unused & 4) insn.c = KIR_NONE;
@@ -24,16 +29,47 @@ static KirRef append(Maker *m, KirOp op, KirType type, unsigned aux, uint32_t a,
 
 static uint64_t interesting(Maker *m) {
     static const uint64_t values[] = {
-        0, 1, 2, 3, 4, 5, 8, 31, 32, 33, 63, 64, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff,
-        0x80000000, 0xffffffff, 0x100000000, 0xffffffff00000000, 0xffffffff7fc00000, 0x7fffffffffffffff,
-        0x8000000000000000, 0xffffffffffffffff, 0xfffffffffffffffe, 0xfffffffffffff000, 0xffffffff80000000,
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        8,
+        31,
+        32,
+        33,
+        63,
+        64,
+        0x7f,
+        0x80,
+        0xff,
+        0x100,
+        0x7fff,
+        0x8000,
+        0xffff,
+        0x10000,
+        0x7fffffff,
+        0x80000000,
+        0xffffffff,
+        0x100000000,
+        0xffffffff00000000,
+        0xffffffff7fc00000,
+        0x7fffffffffffffff,
+        0x8000000000000000,
+        0xffffffffffffffff,
+        0xfffffffffffffffe,
+        0xfffffffffffff000,
+        0xffffffff80000000,
     };
     if (below(m, 8) == 0) return next_random(m->rng);
     return values[below(m, sizeof values / sizeof *values)];
 }
 
 static KirRef make_const(Maker *m, KirType type) {
-    KirInsn insn = {.op = KIR_CONST, .type = (uint8_t)type, .c = KIR_NONE,
+    KirInsn insn = {.op = KIR_CONST,
+                    .type = (uint8_t)type,
+                    .c = KIR_NONE,
                     .imm = kir_low_bits(interesting(m), kir_type_bits(type))};
     if (type == KIR_I64 && below(m, 12) == 0) {
         insn.aux = KIR_IMAGE;
@@ -53,7 +89,8 @@ static KirRef pick(Maker *m, KirType type) {
         if (kir_result_type(&block->insns[i]) == type) candidates[n++] = i;
     if (n && below(m, 5)) return candidates[below(m, n)];
     if (type == KIR_V128) return append(m, KIR_GET, type, 0, WORLD_INTS + WORLD_FLOATS, 0, 0);
-    if (type == KIR_F64 && below(m, 2)) return append(m, KIR_GET, type, 0, WORLD_INTS + below(m, WORLD_FLOATS), 0, 0);
+    if (type == KIR_F64 && below(m, 2))
+        return append(m, KIR_GET, type, 0, WORLD_INTS + below(m, WORLD_FLOATS), 0, 0);
     if (type == KIR_I64 && below(m, 2)) return append(m, KIR_GET, type, 0, below(m, WORLD_INTS), 0, 0);
     if (type != KIR_I1 && below(m, 2)) {
         KirRef address = append(m, KIR_GET, KIR_I64, 0, below(m, WORLD_INTS), 0, 0);
@@ -66,7 +103,8 @@ static KirType word(Maker *m) { return below(m, 3) ? KIR_I64 : KIR_I32; }
 static KirType integer(Maker *m) { return (KirType)(KIR_I1 + below(m, 5)); }
 
 static uint32_t field(Maker *m, KirType type) {
-    unsigned bits = kir_type_bits(type), lsb = below(m, 3) ? 0 : below(m, bits), length = 1 + below(m, bits - lsb);
+    unsigned bits = kir_type_bits(type), lsb = below(m, 3) ? 0 : below(m, bits),
+             length = 1 + below(m, bits - lsb);
     if (below(m, 3) == 0) length = bits - lsb;
     if (lsb == 0 && below(m, 2)) length = 8u << below(m, type == KIR_I64 ? 4 : 3);
     return lsb | length << 8;
@@ -78,11 +116,13 @@ static void make_integer(Maker *m) {
     KirType type = word(m);
     if (op >= KIR_AND && op <= KIR_NOT && below(m, 4) == 0) type = KIR_I1;
     KirRef x = pick(m, type), y = pick(m, type);
-    bool chains = op == KIR_ADD || op == KIR_SUB || (op >= KIR_AND && op <= KIR_XOR) || (op >= KIR_SHL && op <= KIR_ROTR);
+    bool chains = op == KIR_ADD || op == KIR_SUB || (op >= KIR_AND && op <= KIR_XOR) ||
+                  (op >= KIR_SHL && op <= KIR_ROTR);
     if (chains && below(m, 3)) y = make_const(m, type);
     if (chains && below(m, 3) == 0) x = append(m, op, type, 0, x, make_const(m, type), KIR_NONE);
     if (op == KIR_CRC32) {
-        append(m, op, KIR_I32, below(m, 2), pick(m, KIR_I32), pick(m, (KirType)(KIR_I8 + below(m, 4))), KIR_NONE);
+        append(m, op, KIR_I32, below(m, 2), pick(m, KIR_I32), pick(m, (KirType)(KIR_I8 + below(m, 4))),
+               KIR_NONE);
     } else if (op == KIR_BFX || op == KIR_SBFX) {
         append(m, op, type, 0, x, field(m, type), KIR_NONE);
     } else if (op == KIR_BFI) {
@@ -200,8 +240,9 @@ KirBlock *random_block(Arena *arena, uint64_t *rng, unsigned length) {
     block->count = 0;
     Maker m = {block, rng};
     static void (*const makers[])(Maker *) = {
-        make_integer, make_integer, make_integer, make_integer, make_compare, make_select, make_conversion,
-        make_conversion, make_float_bits, make_wide, make_memory, make_set, make_set, make_effect,
+        make_integer, make_integer,    make_integer,    make_integer,    make_compare,
+        make_select,  make_conversion, make_conversion, make_float_bits, make_wide,
+        make_memory,  make_set,        make_set,        make_effect,
     };
     for (unsigned i = 0; i < length; i++) {
         if (i % 8 == 0) kir_insn_start(&builder, 0x10000 + i / 2, 4);

@@ -6,20 +6,26 @@
 
 #include "ir/kir.h"
 
-enum { WORLD_INTS = 4, WORLD_FLOATS = 2, WORLD_VECTORS = 1, WORLD_GLOBALS = WORLD_INTS + WORLD_FLOATS + WORLD_VECTORS };
+enum {
+    WORLD_INTS = 4,
+    WORLD_FLOATS = 2,
+    WORLD_VECTORS = 1,
+    WORLD_GLOBALS = WORLD_INTS + WORLD_FLOATS + WORLD_VECTORS
+};
 enum { HELPER_PEEK, HELPER_POKE, HELPER_PURE, HELPER_THREE, WORLD_HELPERS };
 extern const KirWorld test_world;
 
-// What running a block shows to the outside, as a hash: every memory access with address and value, every call, the exit
-// taken; and, at each place where somebody may look at the globals, their values (home, or fault table).
+// What running a block shows to the outside, as a hash: every memory access with address and value, every
+// call, the exit taken; and, at each place where somebody may look at the globals, their values (home, or
+// fault table).
 typedef struct Machine {
     KirValue globals[WORLD_GLOBALS];
-    uint64_t seed;          // decides what loads and calls return
-    bool polls;             // what POLL finds
+    uint64_t seed; // decides what loads and calls return
+    bool polls;    // what POLL finds
     // after a run
     uint64_t hash;
     uint32_t events;
-    bool unsupported;       // an operation the machine does not know
+    bool unsupported; // an operation the machine does not know
 } Machine;
 void machine_run(Machine *machine, const KirBlock *block);
 
