@@ -40,6 +40,7 @@ typedef struct EngineOptions {
     FILE *log;                  // NULL: stderr
     bool no_bmi, no_fma, no_avx;// test fallbacks: behave as if the host lacked them
     bool no_link;               // every exit goes through the dispatch loop
+    bool shared_memory;         // assume from the start that guest memory is shared (tests)
     bool eval_all;              // every operation that kir_eval knows goes through it (tests the fallback path)
 } EngineOptions;
 
@@ -77,6 +78,10 @@ void engine_raise(Cpu *cpu, KirException code) __attribute__((noreturn));
 
 // Guest code in [start, end) changed or went away: forget its translations. Safe from hooks on any thread.
 void engine_invalidate(Engine *engine, uint64_t start, uint64_t end);
+// Until this is called, guest memory is taken to be private to one thread, and atomic operations are made of plain ones. To be
+// called on the guest thread, outside generated code, before memory becomes visible to another thread (CLONE_VM) or process (a
+// shared mapping that can be written). Idempotent.
+void engine_memory_is_shared(Engine *engine);
 // Any block in this range? (for deciding whether a write must be caught)
 bool engine_has_code(Engine *engine, uint64_t start, uint64_t end);
 

@@ -17,6 +17,7 @@ struct Engine {
     Arena scratch;      // of one translation
     Arena kir;          // blocks of the interpreter
     Counters counters;
+    bool memory_shared; // engine_memory_is_shared was called
 };
 
 // translate.c: the block at pc, made if need be. Never NULL.

@@ -77,6 +77,13 @@ static void flush(Engine *engine) {
     if (current_cpu) clear_ibc(current_cpu);
 }
 
+void engine_memory_is_shared(Engine *engine) {
+    if (engine->memory_shared) return;
+    engine->memory_shared = true;
+    host_memory_is_shared(engine->host);
+    if (engine->blocks.count) flush(engine);
+}
+
 // NULL: out of room, or *max_insns was made smaller; try again.
 static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *max_insns) {
     arena_reset(&engine->scratch);

@@ -67,6 +67,8 @@ Host *host_new(const Guest *guest, const EngineOptions *options, CodeMemory *mem
 const uint64_t *host_pinned(const Host *host);
 // After the code memory was emptied: the stubs again.
 void host_write_stubs(Host *host, CodeMemory *memory);
+// From now on other threads or processes may look at guest memory: code made before must not be used any more.
+void host_memory_is_shared(Host *host);
 // Compiles a block at memory->code_next. False: code or data memory is full (nothing was taken).
 bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *scratch, HostCompiled *out);
 // Runs generated code until it leaves. cpu->exit_record then says how: a record, NULL for an indirect exit

@@ -4,9 +4,8 @@
 // reader in another process that mapped the guest file elsewhere moves image constants by the difference of
 // the bases.
 //
-//   header   u32 magic, u32 version, u64 pc, u64 image_base, u32 mode, u32 guest_bytes, u32 guest_insns, u32
-//   flags,
-//            u32 counts of instructions, exits, wide constants, fault entries
+//   header   u32 magic, u32 version, u64 pc, u64 image_base, u32 mode, u32 guest_bytes, u32 guest_insns,
+//            u32 flags, u32 counts of instructions, exits, wide constants, fault entries
 //   insns    16 bytes each: op, type, aux (u16), c (u32), a and b or imm (u64)
 //   exits    u64 target, u64 link, u8 kind, code, hint, image
 //   wides    u64 lo, hi

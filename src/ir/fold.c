@@ -362,7 +362,7 @@ static KirCond swapped(unsigned cond) {
 static bool is_signed_cond(unsigned cond) { return cond >= KIR_LTS && cond <= KIR_GES; }
 
 // Comparing extended values is comparing the narrow ones: sign extension keeps both orders, zero extension
-// makes the signed order the unsigned one. `k` is the second operand if that is constant.
+// makes the signed order the unsigned one.
 static KirRef compare_narrow(KirBuilder *b, KirInsn *t, const KirInsn *x, const KirInsn *y) {
     if (x->op != KIR_SEXT && x->op != KIR_ZEXT) return KIR_NONE;
     KirType narrow = kir_result_type_of(definition(b, x->a));

@@ -28,9 +28,9 @@ KirRef kir_fold(KirBuilder *b, KirInsn *insn);
 // The same for the address, displacement and stored value of a LOAD or STORE.
 void kir_fold_memory(const KirBlock *block, KirInsn *insn);
 
-// The value of an integer operation on constants of `bits` bits, cut to the result; refs hold the operands'
-// values. `imm` is the immediate slot where the operation has one, source_bits the width of CRC32's second
-// operand.
+// The value of an integer operation on constants of `bits` bits, cut to the result. y or z is the immediate
+// where the operation has one in that slot; source_bits is the width of what is extended, or of CRC32's
+// second operand.
 uint64_t kir_eval_int(KirOp op, unsigned bits, unsigned aux, uint64_t x, uint64_t y, uint64_t z,
                       unsigned source_bits);
 bool kir_eval_cond(KirCond cond, unsigned bits, uint64_t x, uint64_t y);

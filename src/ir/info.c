@@ -33,7 +33,6 @@ const KirOpFacts kir_op_facts[KIR_OP_COUNT] = {
                                           : KIR_VOID,                                                        \
                  .refs = IS_REF((slots)[0]) | IS_REF((slots)[1]) << 1 | IS_REF((slots)[2]) << 2,             \
                  .unused = ((slots)[0] == '.') | ((slots)[1] == '.') << 1 | ((slots)[2] == '.') << 2,        \
-                 .optional = (KIR_##e == KIR_CALL) * 6,                                                      \
                  .free_type =                                                                                \
                      (res) == 'T' || HAS(slots, 'T', 1) || KIR_##e == KIR_SET || KIR_##e == KIR_STORE},
 #include "ir/ops.def"

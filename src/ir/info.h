@@ -13,7 +13,6 @@ enum { KIR_TYPE_FROM_INSN = 0xff };
 typedef struct KirOpFacts {
     uint8_t result;    // KirType of the result, KIR_TYPE_FROM_INSN: the type field, KIR_VOID: none
     uint8_t refs;      // bits 0-2: slots a, b, c hold references
-    uint8_t optional;  // bits 0-2: the reference may be KIR_NONE
     uint8_t unused;    // bits 0-2: no meaning; the builder stores KIR_NONE
     uint8_t free_type; // the type field has a meaning of its own (else it repeats the result's type)
 } KirOpFacts;

@@ -32,6 +32,13 @@ enum { SHOWN_ELEMENTS = 8 };
         return;                                                                                                        \
     }
 
+// The same for an element of an array: ends the loop over the elements.
+#define READ_ELEMENT(variable, from)                                                                                   \
+    if (!guest_read(&(variable), (from), sizeof(variable))) {                                                          \
+        strace_put(line, "%s0x%" PRIx64, i ? ", " : "", (uint64_t)(from));                                             \
+        break;                                                                                                         \
+    }
+
 static void put_bits(StraceLine *line, unsigned table, uint64_t value) {
     char text[400];
     name_bits(text, sizeof text, table, value);
@@ -220,7 +227,7 @@ static void print_epoll_event(StraceLine *line, const StraceStruct *s) {
     uint64_t count = s->out ? (uint64_t)s->result : 1;
     if (s->out) strace_put(line, "[");
     for (uint64_t i = 0; i < count && i < SHOWN_ELEMENTS; i++) {
-        READ(event, s->address + i * sizeof event);
+        READ_ELEMENT(event, s->address + i * sizeof event);
         strace_put(line, i ? ", {events=" : "{events=");
         put_bits(line, TABLE_EPOLL, event.events);
         strace_put(line, ", data=0x%" PRIx64 "}", event.data);
@@ -232,7 +239,7 @@ static void print_pollfd(StraceLine *line, const StraceStruct *s) {
     strace_put(line, "[");
     for (uint64_t i = 0; i < s->next && i < SHOWN_ELEMENTS; i++) {
         struct pollfd fd;
-        READ(fd, s->address + i * sizeof fd);
+        READ_ELEMENT(fd, s->address + i * sizeof fd);
         strace_put(line, "%s{fd=%d, events=", i ? ", " : "", fd.fd);
         put_bits(line, TABLE_POLL, (uint16_t)fd.events);
         if (s->result > 0) {
@@ -248,10 +255,10 @@ static void print_fdset(StraceLine *line, const StraceStruct *s) {
     const char *separator = "";
     strace_put(line, "[");
     uint64_t word = 0;
-    for (int fd = 0; fd < (int)s->first && fd < FD_SETSIZE; fd++) {
-        if (fd % 64 == 0) READ(word, s->address + (uint64_t)fd / 8);
-        if (!(word >> fd % 64 & 1)) continue;
-        strace_put(line, "%s%d", separator, fd);
+    for (int i = 0; i < (int)s->first && i < FD_SETSIZE; i++) {
+        if (i % 64 == 0) READ_ELEMENT(word, s->address + (uint64_t)i / 8);
+        if (!(word >> i % 64 & 1)) continue;
+        strace_put(line, "%s%d", separator, i);
         separator = " ";
     }
     strace_put(line, "]");
@@ -261,7 +268,7 @@ static void put_iovec(StraceLine *line, uint64_t address, uint64_t count, int64_
     strace_put(line, "[");
     for (uint64_t i = 0; i < count && i < SHOWN_ELEMENTS; i++) {
         struct iovec io;
-        READ(io, address + i * sizeof io);
+        READ_ELEMENT(io, address + i * sizeof io);
         uint64_t length = limit < (int64_t)io.iov_len ? (uint64_t)limit : io.iov_len;
         limit -= (int64_t)length;
         strace_put(line, i ? ", {iov_base=" : "{iov_base=");

@@ -51,6 +51,8 @@ static void limits(void) {
     CHECK(setrlimit(RLIMIT_NOFILE, &old) == 0);
     CHECK(getrlimit(RLIMIT_STACK, &l) == 0 && getrlimit(RLIMIT_AS, &l) == 0);
     CHECK(prlimit(0, RLIMIT_CORE, &(struct rlimit){0, l.rlim_max}, NULL) == 0 || errno == EPERM);
+    CHECK(syscall(SYS_getrlimit, RLIMIT_NOFILE, &l) == 0 && l.rlim_cur == old.rlim_cur && l.rlim_max == old.rlim_max);
+    CHECK(syscall(SYS_setrlimit, RLIMIT_NOFILE, &old) == 0);
     CHECK_ERROR(getrlimit(99, &l), EINVAL);
     CHECK_ERROR(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, bad_address, NULL), EFAULT);
 }

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 # A day in the life of a shell, for `busybox sh`: every command in here is an applet of the same busybox.
 # Prints nothing that depends on machine, time or place, so two runs can be compared byte by byte.
+#   demo.sh [SIZE]      of the larger pieces of work
 set -eu
+size=${1:-3000}
 PATH=${DEMO_PATH:-/nonexistent} # nothing but applets
 export PATH LC_ALL=C TZ=UTC
 work=/tmp/kiln-demo.$$
@@ -57,8 +59,8 @@ shift
 echo " $# left, last ${2}"
 
 section "a table of words: awk, sort, sed, grep, cut, tr, uniq, join"
-awk 'BEGIN { srand(1); s = 12345
-  for (i = 0; i < 3000; i++) {
+awk -v size="$size" 'BEGIN { s = 12345
+  for (i = 0; i < size; i++) {
     s = (s * 1103 + 12345) % 65536; w = ""
     for (j = 0; j <= s % 4; j++) w = w substr("aeioubcdfg", (s / (j + 1)) % 10 + 1, 1)
     printf "%s\t%d\t%d.%02d\n", w, s % 97, s % 500, s % 100
@@ -84,7 +86,7 @@ awk 'BEGIN {
   printf "%.6f %.10f %.12f %d %g %g %.3e\n", pi, x, e, int(-7.5), 1e300 * 1e10, 1 / 3, 6.02214076e23 }'
 
 section "compression and back"
-seq 1 6000 >numbers
+seq 1 $((size * 2)) >numbers
 cat words words numbers >plain
 for tool in gzip bzip2; do
   $tool -c plain >"plain.$tool"
@@ -124,6 +126,6 @@ wait
 trap 'echo "caught USR1"' USR1
 kill -USR1 $$
 sh -c 'kill -TERM $$' || echo "a child ended by a signal: $?"
-yes kiln | head -n 20000 | sort | uniq -c
+yes kiln | head -n $((size * 6)) | sort | uniq -c
 echo "2 100 ^ 7 / p" | dc
 printf '%s\n' 3 1 2 | xargs -n 1 echo item | sort

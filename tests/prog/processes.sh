@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 # Programs that start programs: applets run by name through /proc/self/exe, scripts by their first line, exec, deep pipes,
 # job control without a terminal, signals between processes.
+#   processes.sh [SIZE]      of the larger pieces of work
 set -u
+size=${1:-3000}
 PATH=/nonexistent
 export PATH LC_ALL=C TZ=UTC
 work=/tmp/kiln-processes.$$
@@ -33,10 +35,10 @@ false || true && echo "chain"
 ! false; echo "not: $?"
 
 echo "-- pipes"
-seq 1 2000 | while read -r n; do [ $((n % 7)) -eq 0 ] && echo "$n"; done | tail -n 1
-seq 1 50000 | head -n 3
-yes | head -n 70000 | wc -l
-cat /dev/zero | head -c 3000000 | md5sum
+seq 1 "$size" | while read -r n; do [ $((n % 7)) -eq 0 ] && echo "$n"; done | tail -n 1
+seq 1 $((size * 20)) | head -n 3
+yes | head -n $((size * 20)) | wc -l
+cat /dev/zero | head -c $((size * 1000)) | md5sum
 seq 1 300 | sort -r | sort -n | uniq | tac | sed 's/$/./' | grep -v 1 | tr -d '.' | awk '{ s += $1 } END { print s }'
 
 echo "-- many processes"

@@ -44,6 +44,7 @@ struct Host {
     const Guest *guest;
     const EngineOptions *options;
     HostFeatures features;
+    bool private_memory; // nobody else reads or writes the process's memory
     Pin pins[18];
     unsigned pin_count;
     uint8_t gpr_of_global[MAX_GLOBALS]; // NO_REG: not pinned

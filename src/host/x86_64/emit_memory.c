@@ -5,9 +5,13 @@
 // x86 orders loads and stores as acquire and release by themselves; a sequentially consistent store is followed by a full barrier, and
 // so is a fence that orders earlier writes against later reads. A misaligned access that must be aligned stores its address and
 // runs into ud2, which has the same fault table entry as the access itself.
+//
+// While the process's memory is private (one thread, nothing shared), atomic operations need no lock prefix and fences no code: nobody
+// else looks, and signals are delivered between blocks. host_memory_is_shared ends that; blocks are made anew then.
 #include "host/x86_64/emit.h"
 
 static void emit_barrier(Emit *e) {
+    if (e->host->private_memory) return;
     emit8(&e->c, 0xf0); // lock or dword [cpu.poll's neighbour], 0: cheaper than mfence
     x_alu_mi(&e->c, X_OR, 0, CPU_MEM(host_mxcsr), 0);
 }
@@ -104,9 +108,15 @@ static uint32_t sized(uint32_t byte_opcode, unsigned log2_size) {
     return log2_size == 1 ? P66(opcode) : opcode;
 }
 
+static void read_modify_write(Emit *e, uint32_t byte_opcode, unsigned log2_size, unsigned reg, Mem m) {
+    fault_here(e);
+    if (log2_size) x_rm(&e->c, sized(byte_opcode, log2_size), log2_size == 3, reg, m);
+    else x_rm8(&e->c, byte_opcode, reg, m);
+}
+
 static void locked(Emit *e, uint32_t byte_opcode, unsigned log2_size, unsigned reg, Mem m) {
     fault_here(e);
-    emit8(&e->c, 0xf0);
+    if (!e->host->private_memory) emit8(&e->c, 0xf0);
     if (log2_size) x_rm(&e->c, sized(byte_opcode, log2_size), log2_size == 3, reg, m);
     else x_rm8(&e->c, byte_opcode, reg, m);
 }
@@ -135,6 +145,43 @@ static void new_value(Emit *e, KirAmo amo, unsigned log2_size, unsigned scratch,
     }
 }
 
+// The byte form's opcode of `op [m], reg` where the new value is that simple; 1: it is not.
+static uint32_t direct_form(KirAmo amo) {
+    switch (amo) {
+    case KIR_AMO_XCHG: return 0x88;
+    case KIR_AMO_ADD: return 0x00;
+    case KIR_AMO_OR: return 0x08;
+    case KIR_AMO_AND: return 0x20;
+    case KIR_AMO_XOR: return 0x30;
+    default: return 1;
+    }
+}
+
+static void private_amo(Emit *e, KirAmo amo, unsigned log2_size, unsigned scratch, unsigned operand, Mem m) {
+    fault_here(e);
+    load_gpr(e, RAX, m, log2_size, false, KIR_I64);
+    if (direct_form(amo) != 1) {
+        read_modify_write(e, direct_form(amo), log2_size, operand, m);
+        return;
+    }
+    new_value(e, amo, log2_size, scratch, operand);
+    read_modify_write(e, 0x88, log2_size, scratch, m);
+}
+
+static void shared_amo(Emit *e, KirAmo amo, unsigned log2_size, unsigned scratch, unsigned operand, Mem m) {
+    if (amo == KIR_AMO_XCHG || amo == KIR_AMO_ADD) {
+        x_mov_rr(&e->c, 1, RAX, operand);
+        locked(e, amo == KIR_AMO_XCHG ? 0x86 : 0x0fc0, log2_size, RAX, m);
+        return;
+    }
+    fault_here(e);
+    load_gpr(e, RAX, m, log2_size, false, KIR_I64);
+    uint8_t *again = e->c.p;
+    new_value(e, amo, log2_size, scratch, operand);
+    locked(e, 0x0fb0, log2_size, scratch, m);
+    x_jcc(&e->c, CC_NE, again);
+}
+
 static void emit_amo(Emit *e, KirRef v, const KirInsn *insn) {
     take_gpr(e, RAX);
     unsigned address = use_gpr(e, insn->a), operand = use_gpr(e, insn->b), log2_size = insn->aux & KIR_MEM_SIZE;
@@ -143,20 +190,7 @@ static void emit_amo(Emit *e, KirRef v, const KirInsn *insn) {
     unsigned scratch = amo == KIR_AMO_XCHG || amo == KIR_AMO_ADD ? RAX : temp_gpr(e);
     fault_collect(e);
     check_alignment(e, address, m, log2_size);
-    if (amo == KIR_AMO_XCHG) {
-        x_mov_rr(&e->c, 1, RAX, operand);
-        locked(e, 0x86, log2_size, RAX, m);
-    } else if (amo == KIR_AMO_ADD) {
-        x_mov_rr(&e->c, 1, RAX, operand);
-        locked(e, 0x0fc0, log2_size, RAX, m);
-    } else {
-        fault_here(e);
-        load_gpr(e, RAX, m, log2_size, false, KIR_I64);
-        uint8_t *again = e->c.p;
-        new_value(e, amo, log2_size, scratch, operand);
-        locked(e, 0x0fb0, log2_size, scratch, m);
-        x_jcc(&e->c, CC_NE, again);
-    }
+    (e->host->private_memory ? private_amo : shared_amo)(e, amo, log2_size, scratch, operand, m);
     extend(e, RAX, log2_size, insn->aux & KIR_MEM_SIGNED, (KirType)insn->type);
     result_in_gpr(e, v, RAX);
 }

@@ -161,6 +161,8 @@ static void collect_pins(Host *host) {
     }
 }
 
+void host_memory_is_shared(Host *host) { host->private_memory = false; }
+
 const uint64_t *host_pinned(const Host *host) { return host->pinned; }
 
 Host *host_new(const Guest *guest, const EngineOptions *options, CodeMemory *memory) {
@@ -171,6 +173,7 @@ Host *host_new(const Guest *guest, const EngineOptions *options, CodeMemory *mem
     host->guest = guest;
     host->options = options;
     host->features = host_detect(options);
+    host->private_memory = !options->shared_memory;
     collect_pins(host);
     uint32_t helpers = guest->world.helper_count;
     host->functions = calloc(helpers + 1, sizeof *host->functions);
