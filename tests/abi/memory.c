@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Guest memory: placement, protection, growing, moving, sharing.
 // Calls: mmap munmap mprotect mremap madvise msync mincore mlock munlock brk shmat shmdt
-// kiln: skip-qemu (it applies mprotect to nothing where there is a hole, and hangs on the limit of RLIMIT_AS)
+// kiln: skip-qemu
+// qemu: it applies mprotect to nothing where there is a hole, and hangs on the limit of RLIMIT_AS
 #define _GNU_SOURCE
 #include "check.h"
 #include <setjmp.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Signals that usually come from faults, sent by somebody instead.
 // Calls: kill rt_sigpending rt_sigtimedwait rt_sigprocmask
-// kiln: skip-qemu (it has its own idea of blocking SIGSEGV)
+// kiln: skip-qemu
+// qemu: it has its own idea of blocking SIGSEGV
 #define _GNU_SOURCE
 #include "check.h"
 #include <signal.h>

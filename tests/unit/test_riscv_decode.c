@@ -155,10 +155,13 @@ static bool unknown_to_us(const char *theirs) {
     return false;
 }
 
-// The same instruction spelt otherwise there: another name, a CSR's name that we print as a number, the sign of a hint's constant.
+// The same instruction spelt otherwise there: another name, a CSR's name that we print as a number, the sign of a hint's
+// constant.
 static bool other_name(const Case *c, const char *ours) {
-    return (starts_with(ours, "csrr") && strpbrk(ours, "0123456789")) || starts_with(c->llvm, "c.lui\tzero") || (starts_with(ours, "prefetch.") && starts_with(c->llvm, "ori\tzero")) || starts_with(ours, "pause") ||
-           (starts_with(ours, "c.s") && strstr(c->llvm, "64") && strstr(ours, ", 0"));
+    if (starts_with(ours, "csrr")) return !rv_csr_name(c->bits >> 20);
+    if (starts_with(ours, "prefetch.")) return starts_with(c->llvm, "ori\tzero");
+    if (starts_with(ours, "c.s")) return strstr(c->llvm, "64") && strstr(ours, ", 0");
+    return starts_with(ours, "pause") || starts_with(c->llvm, "c.lui\tzero");
 }
 
 // Free bits that we ignore, as the manual asks, and llvm-mc refuses.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The counters. A user program sees cycle and time as clocks: time counts at 10 MHz, cycle at 1 GHz. instret is exact only as far as
-// the engine counts instructions (Cpu.counted_insns); where it does not, it advances like cycle, so that it never stands still.
+// The counters. A user program sees cycle and time as clocks: time counts at 10 MHz, cycle at 1 GHz. instret is exact only
+// as far as the engine counts instructions (Cpu.counted_insns); where it does not, it advances like cycle, so that it
+// never stands still.
 #include <time.h>
 #include "guest/riscv64/state.h"
 

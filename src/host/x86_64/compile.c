@@ -97,26 +97,45 @@ static ExitRecord *new_record(Emit *e, const KirExit *exit) {
     return record;
 }
 
-// The displacement of a jump that starts `opcode_bytes` from here shall not cross an 8-byte boundary.
-static void align_displacement(Emit *e, unsigned opcode_bytes) {
+// The displacement of a jump that may be patched, `opcode_bytes` behind its start, shall not cross an 8-byte boundary. The padding goes
+// in at `from`: before the compare, which the processor joins with the jump if nothing stands between. Nothing from there on may
+// depend on its own address.
+static void align_displacement(Emit *e, uint8_t *from, unsigned opcode_bytes) {
     unsigned at = (unsigned)((uintptr_t)e->c.p + opcode_bytes) & 7;
-    if (at > 4) x_nop(&e->c, 8 - at);
+    if (at <= 4) return;
+    unsigned padding = 8 - at;
+    size_t length = (size_t)(e->c.p - from);
+    if ((size_t)(e->c.end - e->c.p) < padding) {
+        e->c.overflow = true;
+        return;
+    }
+    memmove(from + e->c.write_delta + padding, from + e->c.write_delta, length);
+    e->c.p = from;
+    x_nop(&e->c, padding);
+    e->c.p += length;
 }
 
-static void exit_jump(Emit *e, const KirExit *exit, int cc, bool linkable) {
+static void exit_jump(Emit *e, const KirExit *exit, uint8_t *from, int cc, bool linkable) {
     ExitRecord *record = new_record(e, exit);
-    align_displacement(e, cc < 0 ? 1 : 2);
+    linkable &= exit->kind == KIR_EXIT_DIRECT;
+    if (linkable) align_displacement(e, from, cc < 0 ? 1 : 2);
     uint8_t *jump = cc < 0 ? x_jmp(&e->c, NULL) : x_jcc(&e->c, (X86Cond)cc, NULL);
     Cold *cold = cold_path(e, cold_exit, jump);
     cold->data = record;
-    if (record && linkable && exit->kind == KIR_EXIT_DIRECT) record->jump = jump;
+    if (record && linkable) record->jump = jump;
 }
 
-void emit_exit_jump(Emit *e, uint32_t exit_index, int cc) { exit_jump(e, &e->kir->exits[exit_index], cc, true); }
+static void exit_always(Emit *e, uint32_t exit_index) { exit_jump(e, &e->kir->exits[exit_index], e->c.p, -1, true); }
+
+static void exit_where(Emit *e, KirRef condition, uint32_t exit_index) {
+    uint8_t *from = e->c.p;
+    X86Cond cc = emit_condition(e, condition);
+    exit_jump(e, &e->kir->exits[exit_index], from, cc, true);
+}
 
 void emit_poll(Emit *e, const KirExit *exit) {
     x_alu_mi(&e->c, X_CMP, 0, CPU_MEM(poll), 0);
-    exit_jump(e, exit, CC_NE, false);
+    exit_jump(e, exit, NULL, CC_NE, false);
 }
 
 static bool is_backward(const Emit *e, uint32_t exit_index) {
@@ -132,19 +151,18 @@ static void poll_at_branch(Emit *e) {
 
 static void emit_exit_cond(Emit *e, const KirInsn *insn) {
     if (is_backward(e, insn->b) || is_backward(e, insn->c)) poll_at_branch(e);
-    X86Cond cc = emit_condition(e, insn->a);
-    emit_exit_jump(e, insn->b, cc);
-    emit_exit_jump(e, insn->c, -1);
+    exit_where(e, insn->a, insn->b);
+    exit_always(e, insn->c);
 }
 
 static void emit_exit_if(Emit *e, const KirInsn *insn) {
     if (is_backward(e, insn->b)) poll_at_branch(e);
-    emit_exit_jump(e, insn->b, emit_condition(e, insn->a));
+    exit_where(e, insn->a, insn->b);
 }
 
 static void emit_exit(Emit *e, const KirInsn *insn) {
     if (is_backward(e, insn->a)) emit_poll(e, &e->kir->exits[insn->a]);
-    emit_exit_jump(e, insn->a, -1);
+    exit_always(e, insn->a);
 }
 
 void emit_exit_indirect(Emit *e, KirRef pc, KirJumpHint hint) {

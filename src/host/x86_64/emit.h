@@ -184,7 +184,6 @@ X86Cond emit_condition(Emit *e, KirRef v);
 
 // ---- compile.c
 Cold *cold_path(Emit *e, void (*run)(Emit *, const Cold *), uint8_t *from);
-void emit_exit_jump(Emit *e, uint32_t exit_index, int cc); // cc < 0: always
 void emit_exit_indirect(Emit *e, KirRef pc, KirJumpHint hint);
 void emit_poll(Emit *e, const KirExit *exit);
 // Faults, in two steps: collect where values of the fault table are, once operands are in registers and before a result register

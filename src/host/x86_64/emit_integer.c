@@ -187,7 +187,25 @@ static void emit_funnel(Emit *e, KirRef v, const KirInsn *insn) {
 }
 
 // ---- multiplication, high half --------------------------------------------------------------------------------------------
+// mulx takes one factor from rdx (pinned), and writes the high half alone if both destinations are one register.
+static void emit_mulx(Emit *e, KirRef v, const KirInsn *insn) {
+    unsigned w = is64(insn), a = use_gpr(e, insn->a), b = use_gpr(e, insn->b), saved = temp_gpr(e);
+    unsigned result = e->values[root_of(e, v)].hint;
+    if (b == RDX) b = a, a = RDX;
+    unsigned dst = result == NO_REG || result == RDX ? temp_gpr(e) : def_gpr(e, v);
+    x_mov_rr(&e->c, 1, saved, RDX);
+    if (b == RDX) b = saved;
+    mov(e, w, RDX, a);
+    v_rrr(&e->c, PF2(0x0f38f6), w, dst, dst, b);
+    x_mov_rr(&e->c, 1, RDX, saved);
+    if (result == NO_REG || result == RDX) result_in_gpr(e, v, dst);
+}
+
 static void emit_mulh(Emit *e, KirRef v, const KirInsn *insn) {
+    if (insn->op == KIR_MULHU && e->host->features.bmi2) {
+        emit_mulx(e, v, insn);
+        return;
+    }
     take_gpr(e, RAX);
     take_gpr(e, R10);
     unsigned w = is64(insn), a = use_gpr(e, insn->a), b = use_gpr(e, insn->b);
