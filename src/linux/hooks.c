@@ -28,6 +28,9 @@ static void system_call(LinuxThread *t) {
 // A fetch from memory that is not executable, or not there.
 static void raise_fetch_fault(LinuxThread *t, uint64_t pc) {
     Mapping m;
+    // The second half of an instruction may lie on a page of its own: the address is that page's then.
+    bool second_half = (pc & 4095) == 4094 && memory_lookup(pc, &m) && m.prot & PROT_EXEC;
+    if (second_half) pc += 2;
     if (!memory_lookup(pc, &m)) signal_raise_fault(t, SIGSEGV, SEGV_MAPERR, pc);
     else if (!(m.prot & PROT_EXEC)) signal_raise_fault(t, SIGSEGV, SEGV_ACCERR, pc);
     else signal_raise_fault(t, SIGBUS, BUS_ADRERR, pc); // behind the end of a file

@@ -30,6 +30,10 @@ class Registers:
         choices = [r for r in self.pool if r != self.anchor and r not in self.keep]
         return self.rng.choice(choices) if choices else 0
 
+    def other(self, *without):
+        """Some register to write, not x0 and none of `without`."""
+        return self.rng.choice([r for r in range(1, 32) if r != self.anchor and r not in self.keep and r not in without])
+
     def small(self, written, field):
         """One of x8..x15."""
         wish = self.wish.get(field, self.rng.randrange(32)) % 8 + 8
@@ -106,7 +110,7 @@ def fill_compressed(rng, row, registers):
     elif row.free(7, 5) and name not in ("c.nop", "c.unimp"):
         written = registers.write()
         if name == "c.addiw" and written == 0 or name == "c.lui" and written == 2:
-            written = next(r for r in (5, 6) if r != registers.anchor and r not in registers.keep)
+            written = registers.other(2)
         put(7, 5, written)
         if name == "c.lui":
             immediate = immediate % 64 or 1
@@ -234,7 +238,7 @@ def fill_compressed_access(rng, row, registers, base, bits):
     if form == "sp" and kind == "load":
         data = registers.write() if integer else rng.randrange(32)
         if integer:
-            data = written = data or next(r for r in (5, 6) if r != registers.anchor and r not in registers.keep)
+            data = written = data or registers.other(2)
         return half | data << 7, written
     if form == "sp":
         return half | (registers.read("t") if integer else rng.randrange(32)) << 2, None

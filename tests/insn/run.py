@@ -28,7 +28,8 @@ KINDS = {"insn": generate.make_program, "faults": faults.make_program}
 
 
 class Totals:
-    """Passed and failed by tier and row (or self-checking test), and the first case that failed."""
+    """Passed and failed by tier and row (or self-checking test), and how to see the first case that failed (nothing for one
+    that was not run)."""
 
     def __init__(self):
         self.rows = collections.defaultdict(lambda: [0, 0])
@@ -38,7 +39,7 @@ class Totals:
 
     def add(self, tier, name, good, how):
         self.rows[tier, name][0 if good else 1] += 1
-        if not good:
+        if not good and how:
             self.first.setdefault((tier, name), how)
 
 
@@ -49,7 +50,8 @@ def compare(command, reference, tier, totals, timeout, label, reproduce):
         lines, trouble = execute([*command, "-f"], timeout)
     found = cases_of(lines)
     for case, (name, expected) in reference.cases.items():
-        totals.add(tier, name, found.get(case) == (name, expected), f"{reproduce} --tier {tier} --verbose {case}")
+        how = f"{reproduce} --tier {tier} --verbose {case}" if case in found or not trouble else ""
+        totals.add(tier, name, found.get(case) == (name, expected), how)
     if trouble:
         missing = [f"{name} {case}" for case, (name, _) in reference.cases.items() if case not in found]
         totals.troubles.append(f"{label} {tier}: {trouble}\n    first case that did not finish: {(missing or ['none'])[0]}")
@@ -109,11 +111,14 @@ def simplest_first(failure):
 
 def report(arguments, rows, totals, missing, seconds, commands):
     bad = sorted(((name, tier) for (tier, name), counts in totals.rows.items() if counts[1]), key=simplest_first)
-    for name, tier in bad[:arguments.show]:
+    wrong = [(name, tier) for name, tier in bad if (tier, name) in totals.first]
+    for name, tier in wrong[:arguments.show]:
         passed, failed = totals.rows[tier, name]
         print(f"FAIL {name} ({tier}): {failed} of {passed + failed} cases\n     {totals.first[tier, name]}")
-    if len(bad) > arguments.show:
-        print("FAIL also: " + " ".join(f"{name}({tier})" for name, tier in bad[arguments.show:]))
+    if len(wrong) > arguments.show:
+        print("FAIL also: " + " ".join(f"{name}({tier})" for name, tier in wrong[arguments.show:]))
+    if len(wrong) < len(bad):
+        print(f"{len(bad) - len(wrong)} rows have cases that were not run")
     for trouble in totals.troubles:
         print(f"FAIL {trouble}")
     for name in sorted(missing):
