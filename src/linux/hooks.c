@@ -25,15 +25,17 @@ static void system_call(LinuxThread *t) {
     }
 }
 
-// A fetch from memory that is not executable, or not there.
+// A fetch from memory that is not executable, or not there. The address is that of the part that cannot be read: an
+// instruction may begin on a good page. The block that raised this is forgotten, as the memory may be there next time.
 static void raise_fetch_fault(LinuxThread *t, uint64_t pc) {
+    const unsigned least = t->process->guest->min_insn_bytes;
+    const uint8_t *bytes;
+    uint64_t address = memory_fetch(NULL, pc, &bytes) >= least ? page_up(pc + 1) : pc;
     Mapping m;
-    // The second half of an instruction may lie on a page of its own: the address is that page's then.
-    bool second_half = (pc & 4095) == 4094 && memory_lookup(pc, &m) && m.prot & PROT_EXEC;
-    if (second_half) pc += 2;
-    if (!memory_lookup(pc, &m)) signal_raise_fault(t, SIGSEGV, SEGV_MAPERR, pc);
-    else if (!(m.prot & PROT_EXEC)) signal_raise_fault(t, SIGSEGV, SEGV_ACCERR, pc);
-    else signal_raise_fault(t, SIGBUS, BUS_ADRERR, pc); // behind the end of a file
+    if (!memory_lookup(address, &m)) signal_raise_fault(t, SIGSEGV, SEGV_MAPERR, address);
+    else if (!(m.prot & PROT_EXEC)) signal_raise_fault(t, SIGSEGV, SEGV_ACCERR, address);
+    else signal_raise_fault(t, SIGBUS, BUS_ADRERR, address); // behind the end of a file
+    memory_invalidate(pc ? pc - 1 : 0, pc + 1);
 }
 
 static void on_exception(Cpu *cpu, KirException code) {

@@ -180,6 +180,12 @@ static bool has_exec(uint64_t start, uint64_t end) {
     return false;
 }
 
+static bool has_shared(uint64_t start, uint64_t end) {
+    for (size_t i = find(start); i < map.count && map.items[i].start < end; i++)
+        if (map.items[i].flags & MAPPING_SHARED) return true;
+    return false;
+}
+
 void memory_invalidate(uint64_t start, uint64_t end) {
     if (map.engine) engine_invalidate(map.engine, start, end);
 }
@@ -304,6 +310,16 @@ static long map_anywhere(uint64_t size, uint64_t align, int prot, int flags, int
 
 // ---- mmap -------------------------------------------------------------------------------------------------------------
 
+// Memory that is about to be visible to others, or to be the guest's at two addresses: the engine takes it to be private
+// until then. Called without the map's lock.
+static void announce_sharing(bool shared, int prot) {
+    if (shared && (prot & PROT_WRITE) && map.engine) engine_memory_is_shared(map.engine);
+}
+
+static bool is_shared_type(int flags) {
+    return (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
+}
+
 static bool over_limit(uint64_t size, bool data) {
     if (map.total_limit != UINT64_MAX && map.total + size > map.total_limit) return true;
     return data && map.data_limit != UINT64_MAX && map.data + size > map.data_limit;
@@ -311,8 +327,7 @@ static bool over_limit(uint64_t size, bool data) {
 
 static void describe(Mapping *m, uint64_t start, uint64_t size, int prot, int flags, int fd, uint64_t offset) {
     *m = (Mapping){.start = start, .end = start + size, .prot = (uint32_t)prot & 7u};
-    int type = flags & MAP_TYPE;
-    if (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) m->flags |= MAPPING_SHARED;
+    if (is_shared_type(flags)) m->flags |= MAPPING_SHARED;
     struct stat st;
     if ((flags & MAP_ANONYMOUS) || fstat(fd, &st) < 0) return;
     m->flags |= MAPPING_FILE;
@@ -365,6 +380,7 @@ long memory_map(uint64_t address, uint64_t size, int prot, int flags, int fd, ui
     if (fixed && (address > HOST_AREA_HIGH || address + size > HOST_AREA_HIGH)) return -ENOMEM;
     address = page_up(address);
     bool private_data = (prot & PROT_WRITE) && (flags & MAP_TYPE) == MAP_PRIVATE, was_code = false;
+    announce_sharing(is_shared_type(flags), prot);
 
     memory_lock();
     long r = over_limit(size, private_data) ? -ENOMEM : place(address, size, prot, flags, fd, offset, &was_code);
@@ -435,7 +451,10 @@ long memory_protect(uint64_t address, uint64_t size, int prot) {
     uint64_t at = address, end = address + page_up(size);
     long r = 0;
     memory_lock();
-    bool code = has_exec(address, end);
+    bool code = has_exec(address, end), shared = has_shared(address, end);
+    memory_unlock();
+    announce_sharing(shared, prot);
+    memory_lock();
     while (at < end && r == 0) {
         size_t i = find(at);
         if (i == map.count || map.items[i].start > at) {
@@ -556,6 +575,7 @@ long memory_attach(int shmid, uint64_t address, int flags) {
     uint64_t size = page_up(info.shm_segsz);
     int prot = PROT_READ | ((flags & SHM_RDONLY) ? 0 : PROT_WRITE) | ((flags & SHM_EXEC) ? PROT_EXEC : 0);
     if (bad_range(address, size)) return -EINVAL;
+    announce_sharing(true, prot);
     memory_lock();
     long r = attach_at(shmid, address, size, flags & ~SHM_EXEC);
     if (r >= 0) {

@@ -321,6 +321,7 @@ static void deliver(LinuxThread *t, int signal, const siginfo_t *info, bool forc
     pthread_mutex_unlock(&process->signal_lock);
     // A fault cannot wait nor be ignored.
     if (forced && (action.handler == 1 || (t->blocked & signal_bit(signal)))) action.handler = 0;
+    if (action.handler > 1) engine_counters(process->engine)->signals_delivered++;
     if (action.handler == 0) act_by_default(t, signal);
     else if (action.handler > 1) run_handler(t, signal, info, action);
 }

@@ -247,7 +247,7 @@ def start_sequence(rng, groups, name, profile=None):
 
 def sequence_unit(rng, groups, states):
     unit, sequence = start_sequence(rng, groups, "sequence")
-    for _ in range(rng.choice((2, 3, 5, 8, 12, 16, 20, 40))):
+    for _ in range(rng.choice((2, 3, 5, 8, 12, 16, 20, 40, 120))):
         sequence.step()
     unit.states = states
     return unit.finish()

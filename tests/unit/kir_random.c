@@ -13,6 +13,7 @@ enum { POOL = 12, BASE_PC = 0x10000 };
 
 typedef struct Random {
     RandomMaking making;
+    bool scalar;
     KirBuilder builder;
     KirBlock *block;
     uint64_t state;
@@ -174,6 +175,7 @@ static KirRef value_as_i64(Random *r, KirRef v, KirType type) {
 
 // ---- which types ---------------------------------------------------------------------------------------------------------------------------
 static KirType pick_type(Random *r, unsigned mask) {
+    if (r->scalar) mask &= ~(unsigned)(1 << KIR_V64 | 1 << KIR_V128 | 1 << KIR_I128);
     for (;;) {
         unsigned type = below(r, KIR_TYPE_COUNT);
         if (mask >> type & 1) return (KirType)type;
@@ -237,9 +239,8 @@ static unsigned lane_sizes(KirOp op, KirType type) {
     case KIR_VGET: case KIR_VSPLAT: case KIR_VPUT: return 15;
     case KIR_VZIP ... KIR_VTRN: case KIR_VPADD ... KIR_VPMAX: return type == KIR_V64 ? 7 : 15;
     case KIR_VFPADD: return type == KIR_V64 ? 4 : 12;
-    case KIR_VFADD ... KIR_VFABD: case KIR_VFNEG ... KIR_VFROUND: case KIR_VFSTEP: case KIR_VFEST: case KIR_VFCVTN: {
-        return op == KIR_VFCVTN ? 12 : 12;
-    }
+    case KIR_VFADD ... KIR_VFABD: case KIR_VFNEG ... KIR_VFROUND: case KIR_VFSTEP: case KIR_VFEST: case KIR_VFCVTN:
+        return 12;
     case KIR_VFCVTL: return 6;
     default: return 15;
     }
@@ -351,8 +352,9 @@ static void memory_operation(Random *r, KirOp op) {
     unsigned types = op == KIR_AMO ? T_WORD : op == KIR_CAS ? T_WORD | 1 << KIR_I128 : T_ALL & ~(1u << KIR_I1);
     KirType type = pick_type(r, types);
     unsigned mem = size_within(r, type);
-    bool aligned = op == KIR_LOAD || op == KIR_STORE ? one_in(r, 2) : !one_in(r, 12);
-    bool checked = one_in(r, aligned ? 2 : 8);
+    bool atomic = op == KIR_CAS || op == KIR_AMO;
+    bool aligned = atomic ? !one_in(r, 16) : one_in(r, 2);
+    bool checked = atomic && !aligned ? true : one_in(r, aligned ? 2 : 8); // misaligned atomics are left to the tiers otherwise
     if (aligned && one_in(r, 4)) mem |= KIR_MEM_ATOMIC;
     if (checked) mem |= KIR_MEM_ALIGNED;
     if (one_in(r, 3)) mem |= below(r, 4) << 4; // acquire, release
@@ -411,7 +413,9 @@ static void write_results(Random *r) {
     for (unsigned n = 1 + below(r, 3); n; n--) {
         switch (below(r, 5)) {
         case 0: set(r, FIRST_FLOAT + below(r, RANDOM_FLOAT), value(r, KIR_F64)); break;
-        case 1: set(r, FIRST_VECTOR + below(r, RANDOM_VECTOR), value(r, KIR_V128)); break;
+        case 1:
+            if (!r->scalar) set(r, FIRST_VECTOR + below(r, RANDOM_VECTOR), value(r, KIR_V128));
+            break;
         default: {
             KirType type = pick_type(r, T_ALL);
             set(r, below(r, RANDOM_INT), value_as_i64(r, value(r, type), type));
@@ -433,13 +437,13 @@ static void any_operation(Random *r) {
     default: break;
     }
     KirOp op;
-    do op = (KirOp)(KIR_ADD + below(r, KIR_OP_COUNT - KIR_ADD));
-    while (kir_op_info[op].flags & ~(KIR_FLAG_PURE | KIR_FLAG_FPENV));
+    do op = (KirOp)(KIR_ADD + below(r, (r->scalar ? KIR_FSETROUND + 1 : KIR_OP_COUNT) - KIR_ADD));
+    while (kir_op_info[op].flags & ~(KIR_FLAG_PURE | KIR_FLAG_FPENV) || (r->scalar && op >= KIR_PAIR && op <= KIR_HI64));
     value_operation(r, op);
 }
 
 KirBlock *kir_random_block(Arena *arena, RandomMaking making, uint64_t seed, unsigned size, const uint8_t *buffer) {
-    Random r = {.making = making, .state = seed * 2 + 1, .buffer = buffer};
+    Random r = {.making = making, .scalar = kir_random_is_scalar(seed), .state = seed * 2 + 1, .buffer = buffer};
     for (int i = 0; i < 8; i++) next(&r.state);
     r.block = kir_block_new(arena, &kir_random_world, BASE_PC, 0);
     r.block->guest_insns = size;

@@ -17,6 +17,8 @@ enum { RANDOM_BUFFER = 4096 };
 // The way a block is made: through the builder, which folds, or by appending every operation as it comes.
 typedef enum RandomMaking { RANDOM_BUILT, RANDOM_RAW } RandomMaking;
 
+// Every odd seed is scalar: no vectors, nothing of 128 bits.
+static inline bool kir_random_is_scalar(uint64_t seed) { return seed & 1; }
 // The same seed, size and buffer give blocks of the same meaning for both ways of making. `size` = guest instructions.
 KirBlock *kir_random_block(Arena *arena, RandomMaking making, uint64_t seed, unsigned size, const uint8_t *buffer);
 
