@@ -2,11 +2,12 @@
 //
 // Guest memory accesses.
 //
-// Plain loads and stores are single host instructions of the right width, so they are as atomic as the host makes them (fully, when
-// aligned) at any alignment. x86 orders loads with loads and stores with stores by itself: an acquiring load and a releasing store are
-// plain, a sequentially consistent store is an exchange. Read-modify-write operations are compare-and-exchange loops with a lock
-// prefix as long as they lie within 16 aligned bytes, hence within a cache line: a locked access to two lines would stop every
-// processor of the machine. Beyond that no guest architecture promises atomicity, and they are done by a load and a store.
+// Plain loads and stores are single host instructions of the right width, so they are as atomic as the host
+// makes them (fully, when aligned) at any alignment. x86 orders loads with loads and stores with stores by
+// itself: an acquiring load and a releasing store are plain, a sequentially consistent store is an exchange.
+// Read-modify-write operations are compare-and-exchange loops with a lock prefix as long as they lie within
+// 16 aligned bytes, hence within a cache line: a locked access to two lines would stop every processor of the
+// machine. Beyond that no guest architecture promises atomicity, and they are done by a load and a store.
 #include <cpuid.h>
 #include <string.h>
 #include "interp/access.h"
@@ -20,7 +21,9 @@ typedef long long Vector __attribute__((vector_size(16)));
 
 static unsigned size_of(unsigned mem) { return 1u << (mem & KIR_MEM_SIZE); }
 static bool within_16(uint64_t address, unsigned size) { return (address & 15) + size <= 16; }
-static bool is_wide_atomic(unsigned mem, uint64_t address) { return (mem & KIR_MEM_ATOMIC) && !(address & 15); }
+static bool is_wide_atomic(unsigned mem, uint64_t address) {
+    return (mem & KIR_MEM_ATOMIC) && !(address & 15);
+}
 static bool is_sequential(unsigned mem) { return (mem & KIR_MEM_ACQUIRE) && (mem & KIR_MEM_RELEASE); }
 
 // Aligned 16-byte moves are atomic on machines with AVX (both vendors promise it), and on no others.
@@ -31,7 +34,7 @@ static bool wide_moves_are_atomic(void) {
     return known > 0;
 }
 
-// ---- 16 bytes ------------------------------------------------------------------------------------------------------------------------
+// ---- 16 bytes -----------------------------------------------------------------------------------
 static KirValue wide_cas(uint64_t address, KirValue expected, KirValue desired) {
     KirValue old = expected;
     __asm__ volatile("lock cmpxchg16b (%2)"
@@ -42,20 +45,27 @@ static KirValue wide_cas(uint64_t address, KirValue expected, KirValue desired) 
 }
 
 static KirValue wide_move_load(uint64_t address) {
-    union { Vector vector; KirValue value; } result;
+    union {
+        Vector vector;
+        KirValue value;
+    } result;
     __asm__ volatile("movdqa (%1), %0" : "=x"(result.vector) : "r"(address) : "memory");
     return result.value;
 }
 
 static void wide_move_store(uint64_t address, KirValue value) {
-    union { KirValue value; Vector vector; } source = {value};
+    union {
+        KirValue value;
+        Vector vector;
+    } source = {value};
     __asm__ volatile("movdqa %1, (%0)" : : "r"(address), "x"(source.vector) : "memory");
 }
 
 static KirValue wide_load(unsigned mem, uint64_t address) {
     if (is_wide_atomic(mem, address)) {
         if (wide_moves_are_atomic()) return wide_move_load(address);
-        return wide_cas(address, (KirValue){.u64 = {0}}, (KirValue){.u64 = {0}}); // exchanges nothing, or 0 for 0
+        return wide_cas(address, (KirValue){.u64 = {0}},
+                        (KirValue){.u64 = {0}}); // exchanges nothing, or 0 for 0
     }
     const volatile U64 *p = (const volatile U64 *)address;
     return (KirValue){.u64 = {p[0], p[1]}};
@@ -66,7 +76,8 @@ static void wide_store(unsigned mem, uint64_t address, KirValue value) {
         wide_move_store(address, value);
     } else if (is_wide_atomic(mem, address)) {
         KirValue before = {.u64 = {0}}, seen;
-        while (seen = wide_cas(address, before, value), memcmp(&seen, &before, sizeof seen)) before = seen;
+        while (seen = wide_cas(address, before, value), memcmp(&seen, &before, sizeof seen))
+            before = seen;
     } else {
         volatile U64 *p = (volatile U64 *)address;
         *(volatile U8 *)(address + 15) = value.u8[15]; // faults before anything is written
@@ -75,7 +86,7 @@ static void wide_store(unsigned mem, uint64_t address, KirValue value) {
     }
 }
 
-// ---- loads and stores -----------------------------------------------------------------------------------------------------------------
+// ---- loads and stores ---------------------------------------------------------------------------
 static KirValue plain_load(unsigned mem, uint64_t address) {
     KirValue result = {.u64 = {0}};
     switch (mem & KIR_MEM_SIZE) {
@@ -98,7 +109,8 @@ static void plain_store(unsigned mem, uint64_t address, KirValue value) {
     }
 }
 
-// Volatile accesses may not pass each other, and these fences keep the compiler from moving others: the host orders the rest.
+// Volatile accesses may not pass each other, and these fences keep the compiler from moving others: the host
+// orders the rest.
 static void compiler_fence(void) { __atomic_thread_fence(__ATOMIC_ACQ_REL); }
 
 KirValue access_load(unsigned mem, uint64_t address) {
@@ -113,21 +125,33 @@ void access_store(unsigned mem, uint64_t address, KirValue value) {
     if (is_sequential(mem)) __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-// ---- read-modify-write ------------------------------------------------------------------------------------------------------------------
+// ---- read-modify-write --------------------------------------------------------------------------
 static KirValue locked_cas(unsigned mem, uint64_t address, KirValue expected, KirValue desired) {
     uint64_t old = expected.i;
     switch (mem & KIR_MEM_SIZE) {
     case KIR_MEM_8:
-        __asm__ volatile("lock cmpxchgb %b2, (%1)" : "+a"(old) : "r"(address), "q"(desired.i) : "memory", "cc");
+        __asm__ volatile("lock cmpxchgb %b2, (%1)"
+                         : "+a"(old)
+                         : "r"(address), "q"(desired.i)
+                         : "memory", "cc");
         break;
     case KIR_MEM_16:
-        __asm__ volatile("lock cmpxchgw %w2, (%1)" : "+a"(old) : "r"(address), "r"(desired.i) : "memory", "cc");
+        __asm__ volatile("lock cmpxchgw %w2, (%1)"
+                         : "+a"(old)
+                         : "r"(address), "r"(desired.i)
+                         : "memory", "cc");
         break;
     case KIR_MEM_32:
-        __asm__ volatile("lock cmpxchgl %k2, (%1)" : "+a"(old) : "r"(address), "r"(desired.i) : "memory", "cc");
+        __asm__ volatile("lock cmpxchgl %k2, (%1)"
+                         : "+a"(old)
+                         : "r"(address), "r"(desired.i)
+                         : "memory", "cc");
         break;
     case KIR_MEM_64:
-        __asm__ volatile("lock cmpxchgq %q2, (%1)" : "+a"(old) : "r"(address), "r"(desired.i) : "memory", "cc");
+        __asm__ volatile("lock cmpxchgq %q2, (%1)"
+                         : "+a"(old)
+                         : "r"(address), "r"(desired.i)
+                         : "memory", "cc");
         break;
     default: return wide_cas(address, expected, desired);
     }
@@ -183,6 +207,8 @@ KirValue access_amo(unsigned mem, KirAmo operation, uint64_t address, KirValue o
 
 // Only a store before a load may pass on x86.
 void access_fence(unsigned fence) {
-    if ((fence & KIR_FENCE_PW) && (fence & KIR_FENCE_SR)) __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    else compiler_fence();
+    if ((fence & KIR_FENCE_PW) && (fence & KIR_FENCE_SR))
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    else
+        compiler_fence();
 }

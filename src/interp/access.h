@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Guest memory as the interpreter touches it: one host access each, atomic where the guest's is. All of these may fault; the caller
-// has made that safe (interp_run).
+// Guest memory as the interpreter touches it: one host access each, atomic where the guest's is. All of these
+// may fault; the caller has made that safe (interp_run).
 #ifndef KILN_INTERP_ACCESS_H
 #define KILN_INTERP_ACCESS_H
 

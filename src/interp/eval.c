@@ -2,8 +2,9 @@
 //
 // The meaning of every value operation: dispatch, and the operations that only move bits.
 //
-// kir_eval is used by the interpreter for everything, by the fast tier for what it has no code for, and by the tests as the
-// reference. It may be called with anything above the operands' types and under any MXCSR with all exceptions masked.
+// kir_eval is used by the interpreter for everything, by the fast tier for what it has no code for, and by
+// the tests as the reference. It may be called with anything above the operands' types and under any MXCSR
+// with all exceptions masked.
 #include "base/error.h"
 #include "interp/eval.h"
 
@@ -33,10 +34,13 @@ KirValue kir_eval(const KirInsn *insn, const uint8_t types[3], KirValue a, KirVa
     return cut(evaluators[insn->op](&v), kir_result_type(insn));
 }
 
-// ---- operations that touch more than their operands are the interpreter's ----------------------------------------------------
-static KirValue no_value(const Eval *v) { bug("operation %s has no value to compute", kir_op_info[v->insn->op].name); }
+// ---- operations that touch more than their operands are the interpreter's -----------------------
+static KirValue no_value(const Eval *v) {
+    bug("operation %s has no value to compute", kir_op_info[v->insn->op].name);
+}
 
-#define NO_VALUE(e) KirValue kir_eval_##e(const Eval *v) { return no_value(v); }
+#define NO_VALUE(e)                                                                                          \
+    KirValue kir_eval_##e(const Eval *v) { return no_value(v); }
 NO_VALUE(NOP)
 NO_VALUE(INSN)
 NO_VALUE(CONSTV)
@@ -55,7 +59,7 @@ NO_VALUE(EXIT)
 NO_VALUE(EXIT_COND)
 NO_VALUE(EXIT_IND)
 
-// ---- bits as they are -----------------------------------------------------------------------------------------------------------
+// ---- bits as they are ---------------------------------------------------------------------------
 KirValue kir_eval_CONST(const Eval *v) { return kir_value(v->insn->imm); }
 KirValue kir_eval_SELECT(const Eval *v) { return v->a.i ? v->b : v->c; }
 KirValue kir_eval_BITCAST(const Eval *v) { return v->a; }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// AES rounds and SHA-1 / SHA-256 steps, as FIPS 197 and FIPS 180-4 define them, split the way Arm's instructions are. The AES
-// substitution is computed from its definition at first use instead of standing here as numbers.
+// AES rounds and SHA-1 / SHA-256 steps, as FIPS 197 and FIPS 180-4 define them, split the way Arm's
+// instructions are. The AES substitution is computed from its definition at first use instead of standing
+// here as numbers.
 #include "interp/eval.h"
 
-// ---- AES ------------------------------------------------------------------------------------------------------------------------------
+// ---- AES ----------------------------------------------------------------------------------------
 static uint8_t times_x(uint8_t a) { return (uint8_t)(a << 1 ^ (a & 0x80 ? 0x1b : 0)); }
 static uint8_t field_product(uint8_t a, uint8_t b) {
     uint8_t product = 0;
@@ -16,12 +17,16 @@ static uint8_t field_product(uint8_t a, uint8_t b) {
 static uint8_t rotate8(uint8_t a, unsigned n) { return (uint8_t)(a << n | a >> (8 - n)); }
 static uint8_t substitute(uint8_t a) {
     uint8_t inverse = a; // a^254, by squaring and multiplying; 0 stays 0
-    for (int i = 0; i < 6; i++) inverse = field_product(field_product(inverse, inverse), a);
+    for (int i = 0; i < 6; i++)
+        inverse = field_product(field_product(inverse, inverse), a);
     inverse = field_product(inverse, inverse);
-    return inverse ^ rotate8(inverse, 1) ^ rotate8(inverse, 2) ^ rotate8(inverse, 3) ^ rotate8(inverse, 4) ^ 0x63;
+    return inverse ^ rotate8(inverse, 1) ^ rotate8(inverse, 2) ^ rotate8(inverse, 3) ^ rotate8(inverse, 4) ^
+           0x63;
 }
 
-typedef struct Substitution { uint8_t forward[256], backward[256]; } Substitution;
+typedef struct Substitution {
+    uint8_t forward[256], backward[256];
+} Substitution;
 
 // Threads that meet here write the same bytes.
 static const Substitution *substitution(void) {
@@ -58,12 +63,13 @@ KirValue kir_eval_AESMC(const Eval *v) {
     for (unsigned i = 0; i < 16; i++) {
         const uint8_t *column = v->a.u8 + (i & ~3u);
         result.u8[i] = 0;
-        for (unsigned k = 0; k < 4; k++) result.u8[i] ^= field_product(column[(i + k) & 3], factor[k]);
+        for (unsigned k = 0; k < 4; k++)
+            result.u8[i] ^= field_product(column[(i + k) & 3], factor[k]);
     }
     return result;
 }
 
-// ---- SHA: lane 0 is the first word --------------------------------------------------------------------------------------------------------
+// ---- SHA: lane 0 is the first word --------------------------------------------------------------
 static uint32_t right(uint32_t x, unsigned n) { return x >> n | x << (32 - n); }
 static uint32_t choose(uint32_t x, uint32_t y, uint32_t z) { return ((y ^ z) & x) ^ z; }
 static uint32_t majority(uint32_t x, uint32_t y, uint32_t z) { return (x & y) | ((x | y) & z); }
@@ -90,7 +96,8 @@ static KirValue sha1_schedule0(const Eval *v) {
 
 static KirValue sha1_schedule1(const Eval *v) {
     KirValue result;
-    for (unsigned i = 0; i < 4; i++) result.u32[i] = right(v->a.u32[i] ^ (i < 3 ? v->b.u32[i + 1] : 0), 31);
+    for (unsigned i = 0; i < 4; i++)
+        result.u32[i] = right(v->a.u32[i] ^ (i < 3 ? v->b.u32[i + 1] : 0), 31);
     result.u32[3] ^= right(result.u32[0], 31); // the word that was not known yet is the new first one
     return result;
 }
@@ -113,7 +120,8 @@ static uint32_t sigma1(uint32_t x) { return right(x, 17) ^ right(x, 19) ^ x >> 1
 
 static KirValue sha256_schedule0(const Eval *v) {
     KirValue result;
-    for (unsigned i = 0; i < 4; i++) result.u32[i] = v->a.u32[i] + sigma0(i < 3 ? v->a.u32[i + 1] : v->b.u32[0]);
+    for (unsigned i = 0; i < 4; i++)
+        result.u32[i] = v->a.u32[i] + sigma0(i < 3 ? v->a.u32[i + 1] : v->b.u32[0]);
     return result;
 }
 

@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: MIT
 //
-// Scalar floating-point operations. Rounding comes from `aux` (KIR_RDYN: from MXCSR), flags go to MXCSR and are never taken away.
+// Scalar floating-point operations. Rounding comes from `aux` (KIR_RDYN: from MXCSR), flags go to MXCSR and
+// are never taken away.
 //
-// The host's own arithmetic is used where it means the same: canonical NaN and the rounding mode that MXCSR has anyway. The rest
-// (other modes, nearest with ties away, Arm's rules, all conversions) is exact integer arithmetic.
+// The host's own arithmetic is used where it means the same: canonical NaN and the rounding mode that MXCSR
+// has anyway. The rest (other modes, nearest with ties away, Arm's rules, all conversions) is exact integer
+// arithmetic.
 #include "interp/eval.h"
 
 bool kir_eval_never_hard, kir_eval_no_fma;
 
-// ---- the environment ----------------------------------------------------------------------------------------------------------------
-enum { MXCSR_IE = 1, MXCSR_ZE = 4, MXCSR_OE = 8, MXCSR_UE = 16, MXCSR_PE = 32, MXCSR_FLAGS = 61, MXCSR_RC_SHIFT = 13 };
+// ---- the environment ----------------------------------------------------------------------------
+enum {
+    MXCSR_IE = 1,
+    MXCSR_ZE = 4,
+    MXCSR_OE = 8,
+    MXCSR_UE = 16,
+    MXCSR_PE = 32,
+    MXCSR_FLAGS = 61,
+    MXCSR_RC_SHIFT = 13
+};
 static const uint8_t round_of_rc[4] = {KIR_RNE, KIR_RDN, KIR_RUP, KIR_RTZ};
 static const uint8_t rc_of_round[4] = {[KIR_RNE] = 0, [KIR_RDN] = 1, [KIR_RUP] = 2, [KIR_RTZ] = 3};
 
@@ -25,7 +35,9 @@ static unsigned flags_of_mxcsr(uint32_t mxcsr) {
            (mxcsr & MXCSR_PE ? KIR_FFLAG_NX : 0);
 }
 
-static KirRound environment_round(void) { return (KirRound)round_of_rc[hard_get_mxcsr() >> MXCSR_RC_SHIFT & 3]; }
+static KirRound environment_round(void) {
+    return (KirRound)round_of_rc[hard_get_mxcsr() >> MXCSR_RC_SHIFT & 3];
+}
 
 FloatContext float_context(unsigned round, bool arm) {
     return (FloatContext){.round = round > KIR_RMM ? environment_round() : (KirRound)round, .arm = arm};
@@ -48,8 +60,9 @@ KirValue kir_eval_FSETROUND(const Eval *v) {
     return kir_value(0);
 }
 
-// ---- arithmetic ----------------------------------------------------------------------------------------------------------------------
-static uint64_t soft_arithmetic(FloatContext *context, FloatOp op, FloatFormat format, uint64_t a, uint64_t b, uint64_t c) {
+// ---- arithmetic ---------------------------------------------------------------------------------
+static uint64_t soft_arithmetic(FloatContext *context, FloatOp op, FloatFormat format, uint64_t a, uint64_t b,
+                                uint64_t c) {
     switch (op) {
     case FLOAT_ADD: return soft_add(context, format, a, b);
     case FLOAT_SUB: return soft_sub(context, format, a, b);
@@ -61,7 +74,8 @@ static uint64_t soft_arithmetic(FloatContext *context, FloatOp op, FloatFormat f
     return 0;
 }
 
-uint64_t float_arithmetic(FloatOp op, FloatFormat format, unsigned round, bool arm, uint64_t a, uint64_t b, uint64_t c) {
+uint64_t float_arithmetic(FloatOp op, FloatFormat format, unsigned round, bool arm, uint64_t a, uint64_t b,
+                          uint64_t c) {
     FloatContext context = float_context(round, arm);
     if (!arm && !kir_eval_never_hard && context.round == environment_round()) {
         if (op != FLOAT_FMA) return hard_arithmetic((HardOp)op, format, a, b);
@@ -72,7 +86,8 @@ uint64_t float_arithmetic(FloatOp op, FloatFormat format, unsigned round, bool a
     float_raise(&context);
     return result;
 }
-_Static_assert((int)FLOAT_SQRT == (int)HARD_SQRT && (int)FLOAT_ADD == (int)HARD_ADD, "HardOp numbers operations as FloatOp does");
+_Static_assert((int)FLOAT_SQRT == (int)HARD_SQRT && (int)FLOAT_ADD == (int)HARD_ADD,
+               "HardOp numbers operations as FloatOp does");
 
 static FloatFormat result_format(const Eval *v) { return float_format((KirType)v->insn->type); }
 static FloatFormat operand_format(const Eval *v) { return float_format((KirType)v->types[0]); }
@@ -80,7 +95,8 @@ static bool is_arm(const Eval *v) { return (v->insn->aux & KIR_FP_NAN_RULE) == K
 static unsigned round_field(const Eval *v) { return v->insn->aux & KIR_FP_ROUND; }
 
 static KirValue arithmetic(const Eval *v, FloatOp op) {
-    return kir_value(float_arithmetic(op, result_format(v), round_field(v), is_arm(v), v->a.i, v->b.i, v->c.i));
+    return kir_value(
+        float_arithmetic(op, result_format(v), round_field(v), is_arm(v), v->a.i, v->b.i, v->c.i));
 }
 KirValue kir_eval_FADD(const Eval *v) { return arithmetic(v, FLOAT_ADD); }
 KirValue kir_eval_FSUB(const Eval *v) { return arithmetic(v, FLOAT_SUB); }
@@ -97,7 +113,7 @@ KirValue kir_eval_FMA(const Eval *v) {
     return kir_value(float_arithmetic(FLOAT_FMA, format, round_field(v), is_arm(v), a, v->b.i, c));
 }
 
-// ---- what raises flags through a context -------------------------------------------------------------------------------------------------
+// ---- what raises flags through a context --------------------------------------------------------
 static FloatContext context_of(const Eval *v) { return float_context(round_field(v), is_arm(v)); }
 static KirValue finish(const FloatContext *context, uint64_t result) {
     float_raise(context);
@@ -127,7 +143,8 @@ KirValue kir_eval_ITOF(const Eval *v) {
     FloatContext context = context_of(v);
     int64_t value = sign64(v->a.i, kir_type_bits((KirType)v->types[0]));
     bool negative = value < 0 && !(v->insn->aux & KIR_FP_UNSIGNED);
-    return finish(&context, soft_from_int(&context, result_format(v), negative, negative ? -(uint64_t)value : v->a.i));
+    return finish(&context,
+                  soft_from_int(&context, result_format(v), negative, negative ? -(uint64_t)value : v->a.i));
 }
 
 static KirValue convert(const Eval *v, FloatFormat from, FloatFormat to, uint64_t a) {
@@ -143,7 +160,7 @@ KirValue kir_eval_FROUND(const Eval *v) {
     return finish(&context, soft_round(&context, result_format(v), v->insn->aux & KIR_FP_EXACT, v->a.i));
 }
 
-// ---- what only looks at bits -----------------------------------------------------------------------------------------------------------------
+// ---- what only looks at bits --------------------------------------------------------------------
 KirValue kir_eval_FNEG(const Eval *v) { return kir_value(v->a.i ^ float_sign_bit(result_format(v))); }
 KirValue kir_eval_FABS(const Eval *v) { return kir_value(v->a.i & ~float_sign_bit(result_format(v))); }
 KirValue kir_eval_FCOPYSIGN(const Eval *v) {

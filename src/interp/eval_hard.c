@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// Single SSE and FMA instructions under the present MXCSR, and MXCSR itself. Everything is volatile assembly with registers as
-// operands, so the compiler neither folds nor moves an operation across a change of the environment.
+// Single SSE and FMA instructions under the present MXCSR, and MXCSR itself. Everything is volatile assembly
+// with registers as operands, so the compiler neither folds nor moves an operation across a change of the
+// environment.
 //
-// x86 differs from the canonical rule in what a NaN result looks like, which is mended here, and in that infinity times zero plus a
-// quiet NaN is not invalid: the caller keeps NaN operands of a multiply-add away.
+// x86 differs from the canonical rule in what a NaN result looks like, which is mended here, and in that
+// infinity times zero plus a quiet NaN is not invalid: the caller keeps NaN operands of a multiply-add away.
 #include <cpuid.h>
 #include "interp/eval.h"
 
@@ -16,8 +17,14 @@ uint32_t hard_get_mxcsr(void) {
 
 void hard_set_mxcsr(uint32_t mxcsr) { __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr) : "memory"); }
 
-typedef union Single { uint32_t bits; float value; } Single;
-typedef union Double { uint64_t bits; double value; } Double;
+typedef union Single {
+    uint32_t bits;
+    float value;
+} Single;
+typedef union Double {
+    uint64_t bits;
+    double value;
+} Double;
 
 static uint64_t canonical(FloatFormat format, uint64_t bits) {
     return float_is_nan(format, bits) ? float_default_nan(format) : bits;
@@ -48,7 +55,8 @@ static uint64_t double_arithmetic(HardOp op, uint64_t a, uint64_t b) {
 }
 
 uint64_t hard_arithmetic(HardOp op, FloatFormat format, uint64_t a, uint64_t b) {
-    return canonical(format, format == FORMAT_SINGLE ? single_arithmetic(op, a, b) : double_arithmetic(op, a, b));
+    return canonical(format,
+                     format == FORMAT_SINGLE ? single_arithmetic(op, a, b) : double_arithmetic(op, a, b));
 }
 
 // The assembler takes FMA whatever the compiler may generate, so no function needs a target attribute.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Scalar integer operations. Operands are zero above the width, so unsigned operations take them as they stand and signed ones
-// go through sx() and sy(); results are cut by the caller.
+// Scalar integer operations. Operands are zero above the width, so unsigned operations take them as they
+// stand and signed ones go through sx() and sy(); results are cut by the caller.
 #include "interp/eval.h"
 
 static int64_t sx(const Eval *v) { return sign64(v->a.i, v->bits); }
@@ -9,13 +9,15 @@ static int64_t sy(const Eval *v) { return sign64(v->b.i, v->bits); }
 static unsigned amount(const Eval *v) { return (unsigned)v->b.i & (v->bits - 1); }
 static KirValue is(bool truth) { return kir_value(truth); }
 
-// ---- sums and products -----------------------------------------------------------------------------------------------------------
+// ---- sums and products --------------------------------------------------------------------------
 KirValue kir_eval_ADD(const Eval *v) { return kir_value(v->a.i + v->b.i); }
 KirValue kir_eval_SUB(const Eval *v) { return kir_value(v->a.i - v->b.i); }
 KirValue kir_eval_MUL(const Eval *v) { return kir_value(v->a.i * v->b.i); }
 KirValue kir_eval_MULHU(const Eval *v) { return kir_value((uint64_t)((U128)v->a.i * v->b.i >> v->bits)); }
 KirValue kir_eval_MULHS(const Eval *v) { return kir_value((uint64_t)((S128)sx(v) * sy(v) >> v->bits)); }
-KirValue kir_eval_MULHSU(const Eval *v) { return kir_value((uint64_t)((S128)sx(v) * (S128)v->b.i >> v->bits)); }
+KirValue kir_eval_MULHSU(const Eval *v) {
+    return kir_value((uint64_t)((S128)sx(v) * (S128)v->b.i >> v->bits));
+}
 KirValue kir_eval_NEG(const Eval *v) { return kir_value(-v->a.i); }
 KirValue kir_eval_ADC(const Eval *v) { return kir_value(v->a.i + v->b.i + v->c.i); }
 KirValue kir_eval_ADC_C(const Eval *v) { return is(((U128)v->a.i + v->b.i + v->c.i) >> v->bits & 1); }
@@ -36,7 +38,7 @@ KirValue kir_eval_REMS(const Eval *v) {
     return kir_value(sy(v) == -1 ? 0 : (uint64_t)(sx(v) % sy(v)));
 }
 
-// ---- bits -------------------------------------------------------------------------------------------------------------------------
+// ---- bits ---------------------------------------------------------------------------------------
 KirValue kir_eval_AND(const Eval *v) { return kir_value(v->a.i & v->b.i); }
 KirValue kir_eval_OR(const Eval *v) { return kir_value(v->a.i | v->b.i); }
 KirValue kir_eval_XOR(const Eval *v) { return kir_value(v->a.i ^ v->b.i); }
@@ -50,24 +52,28 @@ KirValue kir_eval_ROTR(const Eval *v) {
 }
 KirValue kir_eval_CLZ(const Eval *v) {
     unsigned n = 0;
-    while (n < v->bits && !(v->a.i >> (v->bits - 1 - n) & 1)) n++;
+    while (n < v->bits && !(v->a.i >> (v->bits - 1 - n) & 1))
+        n++;
     return kir_value(n);
 }
 KirValue kir_eval_CTZ(const Eval *v) {
     unsigned n = 0;
-    while (n < v->bits && !(v->a.i >> n & 1)) n++;
+    while (n < v->bits && !(v->a.i >> n & 1))
+        n++;
     return kir_value(n);
 }
 KirValue kir_eval_POPCNT(const Eval *v) { return kir_value((uint64_t)__builtin_popcountll(v->a.i)); }
 KirValue kir_eval_BSWAP(const Eval *v) { return kir_value(__builtin_bswap64(v->a.i) >> (64 - v->bits)); }
 KirValue kir_eval_BITREV(const Eval *v) {
     uint64_t result = 0;
-    for (unsigned i = 0; i < v->bits; i++) result |= (v->a.i >> i & 1) << (v->bits - 1 - i);
+    for (unsigned i = 0; i < v->bits; i++)
+        result |= (v->a.i >> i & 1) << (v->bits - 1 - i);
     return kir_value(result);
 }
 KirValue kir_eval_ORCB(const Eval *v) {
     KirValue result = kir_value(0);
-    for (unsigned i = 0; i < v->bits / 8; i++) result.u8[i] = v->a.u8[i] ? 0xff : 0;
+    for (unsigned i = 0; i < v->bits / 8; i++)
+        result.u8[i] = v->a.u8[i] ? 0xff : 0;
     return result;
 }
 
@@ -78,7 +84,9 @@ static U128 carryless_product(uint64_t x, uint64_t y) {
     return product;
 }
 KirValue kir_eval_CLMUL(const Eval *v) { return kir_value((uint64_t)carryless_product(v->a.i, v->b.i)); }
-KirValue kir_eval_CLMULH(const Eval *v) { return kir_value((uint64_t)(carryless_product(v->a.i, v->b.i) >> v->bits)); }
+KirValue kir_eval_CLMULH(const Eval *v) {
+    return kir_value((uint64_t)(carryless_product(v->a.i, v->b.i) >> v->bits));
+}
 
 KirValue kir_eval_CRC32(const Eval *v) {
     uint32_t polynomial = v->insn->aux & 1 ? 0x82f63b78u : 0xedb88320u, crc = v->a.u32[0];
@@ -90,7 +98,7 @@ KirValue kir_eval_CRC32(const Eval *v) {
     return kir_value(crc);
 }
 
-// ---- fields: lsb in the low byte of the immediate, length (1 to 64) in the next --------------------------------------------------------
+// ---- fields: lsb in the low byte of the immediate, length (1 to 64) in the next -----------------
 static unsigned field_lsb(uint32_t field) { return field & 63; }
 static unsigned field_length(uint32_t field) { return (((field >> 8) - 1) & 63) + 1; }
 
@@ -110,7 +118,7 @@ KirValue kir_eval_FUNNEL(const Eval *v) {
     return n ? kir_value(v->b.i >> n | v->a.i << (v->bits - n)) : v->b;
 }
 
-// ---- comparison and width ----------------------------------------------------------------------------------------------------------------
+// ---- comparison and width -----------------------------------------------------------------------
 KirValue kir_eval_CMP(const Eval *v) {
     switch ((KirCond)v->insn->aux) {
     case KIR_EQ: return is(v->a.i == v->b.i);

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT
 //
-// Exact floating-point arithmetic on integers: any rounding mode, both NaN rules, underflow found before or after rounding.
+// Exact floating-point arithmetic on integers: any rounding mode, both NaN rules, underflow found before or
+// after rounding.
 //
-// A number is taken apart into sign, exponent and an integer: value = (sig + tail) * 2^exp, where 0 <= tail < 1 and `sticky` says
-// that tail is not 0. Operations work on that with 128 bits, keep at least 3 bits more than the result needs whenever sticky is set,
-// and hand it to pack(), the one place that rounds and raises overflow, underflow and inexact.
+// A number is taken apart into sign, exponent and an integer: value = (sig + tail) * 2^exp, where 0 <= tail <
+// 1 and `sticky` says that tail is not 0. Operations work on that with 128 bits, keep at least 3 bits more
+// than the result needs whenever sticky is set, and hand it to pack(), the one place that rounds and raises
+// overflow, underflow and inexact.
 #include "interp/eval.h"
 
-typedef struct Shape { unsigned fraction; int bias; unsigned bits; } Shape; // bits of the fraction field; exponent bias; width
+typedef struct Shape {
+    unsigned fraction;
+    int bias;
+    unsigned bits;
+} Shape; // bits of the fraction field; exponent bias; width
 static const Shape shapes[] = {
     [FORMAT_HALF] = {10, 15, 16}, [FORMAT_SINGLE] = {23, 127, 32}, [FORMAT_DOUBLE] = {52, 1023, 64}};
 
@@ -23,7 +29,9 @@ static uint64_t top_exponent(const Shape *s) { return (uint64_t)(2 * s->bias + 1
 static uint64_t with_sign(const Shape *s, bool negative, uint64_t magnitude) {
     return magnitude | (uint64_t)negative << (s->bits - 1);
 }
-static uint64_t make_infinity(const Shape *s, bool negative) { return with_sign(s, negative, top_exponent(s) << s->fraction); }
+static uint64_t make_infinity(const Shape *s, bool negative) {
+    return with_sign(s, negative, top_exponent(s) << s->fraction);
+}
 
 uint64_t float_sign_bit(FloatFormat format) { return (uint64_t)1 << (shapes[format].bits - 1); }
 uint64_t float_default_nan(FloatFormat format) {
@@ -56,7 +64,7 @@ static Number unpack(FloatFormat format, uint64_t a) {
     return n;
 }
 
-// ---- rounding --------------------------------------------------------------------------------------------------------------------
+// ---- rounding -----------------------------------------------------------------------------------
 
 // sig * 2^-shift to an integer; *inexact is set if that was not one. shift <= 0 multiplies (no sticky then).
 static U128 round_shift(const Number *n, int shift, KirRound round, bool *inexact) {
@@ -98,11 +106,13 @@ static bool is_tiny(const FloatContext *context, const Shape *s, const Number *n
 static uint64_t pack_number(FloatContext *context, const Shape *s, const Number *n) {
     int exponent = n->exp + top_bit(n->sig); // of the leading bit
     int lowest = 1 - s->bias;
-    int unit = (exponent < lowest ? lowest : exponent) - (int)s->fraction; // exponent of the result's last bit
+    int unit =
+        (exponent < lowest ? lowest : exponent) - (int)s->fraction; // exponent of the result's last bit
     bool inexact;
     uint64_t kept = (uint64_t)round_shift(n, unit - n->exp, context->round, &inexact);
     if (inexact) context->flags |= KIR_FFLAG_NX | (is_tiny(context, s, n, exponent) ? KIR_FFLAG_UF : 0);
-    // Adding instead of or-ing lets a carry out of the fraction go into the exponent; a subnormal has no hidden bit to add.
+    // Adding instead of or-ing lets a carry out of the fraction go into the exponent; a subnormal has no
+    // hidden bit to add.
     uint64_t biased = (uint64_t)(unit + (int)s->fraction - lowest);
     uint64_t magnitude = (biased << s->fraction) + kept;
     if (unit + (int)s->fraction > s->bias || magnitude >= make_infinity(s, false))
@@ -126,7 +136,7 @@ static uint64_t invalid(FloatContext *context, FloatFormat format) {
     return float_default_nan(format);
 }
 
-// ---- NaN ----------------------------------------------------------------------------------------------------------------------------
+// ---- NaN ----------------------------------------------------------------------------------------
 uint64_t float_pick_nan(FloatContext *context, FloatFormat format, const uint64_t *operands, int n) {
     uint64_t quiet_bit = (uint64_t)1 << (shapes[format].fraction - 1);
     for (int i = 0; i < n; i++) {
@@ -143,10 +153,11 @@ static uint64_t nan_of_two(FloatContext *context, FloatFormat format, uint64_t a
     return float_pick_nan(context, format, (const uint64_t[]){a, b}, 2);
 }
 
-// ---- sums ------------------------------------------------------------------------------------------------------------------------------
+// ---- sums ---------------------------------------------------------------------------------------
 
 static Number zero_sum(const FloatContext *context, bool negative_a, bool negative_b) {
-    return (Number){.kind = IS_ZERO, .negative = negative_a == negative_b ? negative_a : context->round == KIR_RDN};
+    return (Number){.kind = IS_ZERO,
+                    .negative = negative_a == negative_b ? negative_a : context->round == KIR_RDN};
 }
 
 static void justify(Number *n) {
@@ -155,8 +166,8 @@ static void justify(Number *n) {
     n->exp -= shift;
 }
 
-// Both are numbers or zeros, exact, of at most 106 significant bits: where bits of the smaller one are lost to `sticky` the exponents
-// differ by so much that cancellation costs one bit at most.
+// Both are numbers or zeros, exact, of at most 106 significant bits: where bits of the smaller one are lost
+// to `sticky` the exponents differ by so much that cancellation costs one bit at most.
 static Number add_numbers(const FloatContext *context, Number a, Number b) {
     if (a.kind == IS_ZERO && b.kind == IS_ZERO) return zero_sum(context, a.negative, b.negative);
     if (a.kind == IS_ZERO) return b;
@@ -172,7 +183,8 @@ static Number add_numbers(const FloatContext *context, Number a, Number b) {
     U128 aligned = distance > 127 ? 0 : b.sig >> distance;
     bool lost = distance > 127 || (aligned << distance) != b.sig;
     Number sum = {.kind = IS_NUMBER, .negative = a.negative, .exp = a.exp, .sticky = lost};
-    sum.sig = a.negative == b.negative ? a.sig + aligned : a.sig - aligned - lost; // a - (b + tail) = (a - b - 1) + (1 - tail)
+    sum.sig = a.negative == b.negative ? a.sig + aligned
+                                       : a.sig - aligned - lost; // a - (b + tail) = (a - b - 1) + (1 - tail)
     return sum.sig ? sum : zero_sum(context, a.negative, b.negative);
 }
 
@@ -180,7 +192,8 @@ static uint64_t add(FloatContext *context, FloatFormat format, uint64_t a, uint6
     if (float_is_nan(format, a) || float_is_nan(format, b)) return nan_of_two(context, format, a, b);
     Number x = unpack(format, a), y = unpack(format, b);
     y.negative ^= subtract;
-    if (x.kind == IS_INFINITY && y.kind == IS_INFINITY && x.negative != y.negative) return invalid(context, format);
+    if (x.kind == IS_INFINITY && y.kind == IS_INFINITY && x.negative != y.negative)
+        return invalid(context, format);
     if (x.kind == IS_INFINITY) return pack(context, format, &x);
     if (y.kind == IS_INFINITY) return pack(context, format, &y);
     Number sum = add_numbers(context, x, y);
@@ -194,12 +207,13 @@ uint64_t soft_sub(FloatContext *context, FloatFormat format, uint64_t a, uint64_
     return add(context, format, a, b, true);
 }
 
-// ---- products --------------------------------------------------------------------------------------------------------------------------
+// ---- products -----------------------------------------------------------------------------------
 
 // Not for NaN, nor for infinity times zero.
 static Number multiply(Number a, Number b) {
     bool negative = a.negative != b.negative;
-    if (a.kind == IS_INFINITY || b.kind == IS_INFINITY) return (Number){.kind = IS_INFINITY, .negative = negative};
+    if (a.kind == IS_INFINITY || b.kind == IS_INFINITY)
+        return (Number){.kind = IS_INFINITY, .negative = negative};
     if (a.kind == IS_ZERO || b.kind == IS_ZERO) return (Number){.kind = IS_ZERO, .negative = negative};
     return (Number){.kind = IS_NUMBER, .negative = negative, .exp = a.exp + b.exp, .sig = a.sig * b.sig};
 }
@@ -244,7 +258,8 @@ static Number newton_step(const FloatContext *context, Number a, Number b, unsig
 
 uint64_t soft_step(FloatContext *context, FloatFormat format, KirFstep step, uint64_t a, uint64_t b) {
     Number x = unpack(format, a), y = unpack(format, b), result;
-    if (step != KIR_FSTEP_MULX) a ^= float_sign_bit(format); // the steps negate their first operand, NaN included
+    if (step != KIR_FSTEP_MULX)
+        a ^= float_sign_bit(format); // the steps negate their first operand, NaN included
     if (x.kind == IS_NAN || y.kind == IS_NAN) return nan_of_two(context, format, a, b);
     if (step == KIR_FSTEP_MULX) {
         result = infinity_by_zero(&x, &y) ? small_integer(2) : multiply(x, y);
@@ -256,7 +271,7 @@ uint64_t soft_step(FloatContext *context, FloatFormat format, KirFstep step, uin
     return pack(context, format, &result);
 }
 
-// ---- quotients and roots -----------------------------------------------------------------------------------------------------------------
+// ---- quotients and roots ------------------------------------------------------------------------
 
 uint64_t soft_div(FloatContext *context, FloatFormat format, uint64_t a, uint64_t b) {
     if (float_is_nan(format, a) || float_is_nan(format, b)) return nan_of_two(context, format, a, b);
@@ -301,7 +316,7 @@ uint64_t soft_sqrt(FloatContext *context, FloatFormat format, uint64_t a) {
     return pack(context, format, &root);
 }
 
-// ---- conversion ------------------------------------------------------------------------------------------------------------------------------
+// ---- conversion ---------------------------------------------------------------------------------
 
 // A NaN keeps its sign and the leading bits of its payload on Arm.
 static uint64_t convert_nan(FloatContext *context, FloatFormat from, FloatFormat to, uint64_t a) {
@@ -337,7 +352,8 @@ uint64_t soft_round(FloatContext *context, FloatFormat format, bool raise_inexac
     return pack(context, format, &n);
 }
 
-uint64_t soft_to_int(FloatContext *context, FloatFormat format, unsigned bits, bool is_unsigned, bool nan_zero, uint64_t a) {
+uint64_t soft_to_int(FloatContext *context, FloatFormat format, unsigned bits, bool is_unsigned,
+                     bool nan_zero, uint64_t a) {
     uint64_t largest = is_unsigned ? cut64(~(uint64_t)0, bits) : cut64(~(uint64_t)0, bits - 1);
     uint64_t most_negative = is_unsigned ? 0 : (uint64_t)1 << (bits - 1); // its magnitude, and its bits
     Number n = unpack(format, a);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 //
-// Lane-wise integer vector operations. Every lane is computed in 128-bit arithmetic, where nothing overflows, then brought back:
-// cut, or saturated. Lane size in `aux` is always that of the source; results of widening operations have twice the size.
-// KIR_VEC_LANE 4 (the whole register) is for operations that move lanes (eval_permute.c) or bits; here it counts as 3.
+// Lane-wise integer vector operations. Every lane is computed in 128-bit arithmetic, where nothing overflows,
+// then brought back: cut, or saturated. Lane size in `aux` is always that of the source; results of widening
+// operations have twice the size. KIR_VEC_LANE 4 (the whole register) is for operations that move lanes
+// (eval_permute.c) or bits; here it counts as 3.
 #include <string.h>
 #include "interp/eval.h"
 
-// ---- lanes ---------------------------------------------------------------------------------------------------------------------------
+// ---- lanes --------------------------------------------------------------------------------------
 U128 lane_unsigned(const KirValue *v, unsigned size, unsigned index) {
     U128 value = 0;
     memcpy(&value, v->u8 + ((index << size) & 15), (size_t)1 << size);
@@ -32,7 +33,8 @@ static unsigned lane_count(const Eval *v) { return (v->bits / 8) >> lane_size(v)
 static bool is_signed(const Eval *v) { return flag(v, KIR_VEC_SIGNED); }
 
 static S128 lane(const Eval *v, const KirValue *from, unsigned index) {
-    return is_signed(v) ? lane_signed(from, lane_size(v), index) : (S128)lane_unsigned(from, lane_size(v), index);
+    return is_signed(v) ? lane_signed(from, lane_size(v), index)
+                        : (S128)lane_unsigned(from, lane_size(v), index);
 }
 
 static S128 power(unsigned n) { return (S128)1 << n; }
@@ -41,7 +43,8 @@ static S128 saturate(S128 value, unsigned bits, bool as_signed) {
     return value < low ? low : value > high ? high : value;
 }
 
-// A lane function gets the lanes (extended by the signedness in aux) and gives a value of which the low bits count.
+// A lane function gets the lanes (extended by the signedness in aux) and gives a value of which the low bits
+// count.
 typedef S128 (*LaneFunction)(const Eval *v, S128 a, S128 b);
 static KirValue each_lane(const Eval *v, LaneFunction function) {
     KirValue result = kir_value(0);
@@ -50,7 +53,7 @@ static KirValue each_lane(const Eval *v, LaneFunction function) {
     return result;
 }
 
-// ---- arithmetic -----------------------------------------------------------------------------------------------------------------------
+// ---- arithmetic ---------------------------------------------------------------------------------
 static S128 add(const Eval *v, S128 a, S128 b) { return (S128)((U128)a + (U128)b); }
 static S128 subtract(const Eval *v, S128 a, S128 b) { return (S128)((U128)a - (U128)b); }
 static S128 multiply(const Eval *v, S128 a, S128 b) { return (S128)((U128)a * (U128)b); }
@@ -59,7 +62,9 @@ static S128 half_difference(const Eval *v, S128 a, S128 b) { return (a - b) >> 1
 static S128 distance(const Eval *v, S128 a, S128 b) { return a > b ? a - b : b - a; }
 static S128 smaller(const Eval *v, S128 a, S128 b) { return a < b ? a : b; }
 static S128 larger(const Eval *v, S128 a, S128 b) { return a > b ? a : b; }
-static S128 saturated_difference(const Eval *v, S128 a, S128 b) { return saturate(a - b, lane_bits(v), is_signed(v)); }
+static S128 saturated_difference(const Eval *v, S128 a, S128 b) {
+    return saturate(a - b, lane_bits(v), is_signed(v));
+}
 
 KirValue kir_eval_VADD(const Eval *v) { return each_lane(v, add); }
 KirValue kir_eval_VSUB(const Eval *v) { return each_lane(v, subtract); }
@@ -97,18 +102,21 @@ static S128 saturated_negate(S128 a, unsigned bits) { return saturate(-a, bits, 
 static S128 saturated_absolute(S128 a, unsigned bits) { return saturate(absolute(a, bits), bits, true); }
 static S128 leading_zeros(S128 a, unsigned bits) {
     unsigned n = 0;
-    while (n < bits && !((U128)a >> (bits - 1 - n) & 1)) n++;
+    while (n < bits && !((U128)a >> (bits - 1 - n) & 1))
+        n++;
     return n;
 }
 static S128 leading_signs(S128 a, unsigned bits) { return leading_zeros(a < 0 ? ~a : a, bits) - 1; }
 static S128 population(S128 a, unsigned bits) {
     unsigned n = 0;
-    for (unsigned i = 0; i < bits; i++) n += (unsigned)((U128)a >> i & 1);
+    for (unsigned i = 0; i < bits; i++)
+        n += (unsigned)((U128)a >> i & 1);
     return n;
 }
 static S128 reverse_bits(S128 a, unsigned bits) {
     U128 result = 0;
-    for (unsigned i = 0; i < bits; i++) result |= ((U128)a >> i & 1) << (bits - 1 - i);
+    for (unsigned i = 0; i < bits; i++)
+        result |= ((U128)a >> i & 1) << (bits - 1 - i);
     return (S128)result;
 }
 
@@ -121,7 +129,7 @@ KirValue kir_eval_VCLS(const Eval *v) { return each_signed(v, leading_signs); }
 KirValue kir_eval_VPOPCNT(const Eval *v) { return each_signed(v, population); }
 KirValue kir_eval_VBITREV(const Eval *v) { return each_signed(v, reverse_bits); }
 
-// ---- bits -------------------------------------------------------------------------------------------------------------------------------
+// ---- bits ---------------------------------------------------------------------------------------
 KirValue kir_eval_VAND(const Eval *v) { return kir_value128(kir_bits128(v->a) & kir_bits128(v->b)); }
 KirValue kir_eval_VOR(const Eval *v) { return kir_value128(kir_bits128(v->a) | kir_bits128(v->b)); }
 KirValue kir_eval_VXOR(const Eval *v) { return kir_value128(kir_bits128(v->a) ^ kir_bits128(v->b)); }
@@ -134,7 +142,7 @@ KirValue kir_eval_VBSL(const Eval *v) {
 }
 KirValue kir_eval_VSATURATED(const Eval *v) { return kir_value(kir_bits128(v->a) != kir_bits128(v->b)); }
 
-// ---- shifts -------------------------------------------------------------------------------------------------------------------------------
+// ---- shifts -------------------------------------------------------------------------------------
 // x / 2^n towards minus infinity, or to nearest with ties up. Beyond 66 nothing changes: lanes have 64 bits.
 static S128 shift_right(S128 x, unsigned n, bool round) {
     if (n > 66) n = 66;
@@ -156,7 +164,9 @@ static S128 shift_by_lane(const Eval *v, S128 a, S128 b) {
 }
 KirValue kir_eval_VSHL(const Eval *v) { return each_lane(v, shift_by_lane); }
 
-static S128 shift_left_by_immediate(const Eval *v, S128 a, S128 b) { return (S128)((U128)a << (v->insn->b & 127)); }
+static S128 shift_left_by_immediate(const Eval *v, S128 a, S128 b) {
+    return (S128)((U128)a << (v->insn->b & 127));
+}
 static S128 shift_right_by_immediate(const Eval *v, S128 a, S128 b) {
     return shift_right(a, v->insn->b, flag(v, KIR_VEC_ROUND));
 }
@@ -189,7 +199,7 @@ static KirValue insert_shifted(const Eval *v, bool left) {
 KirValue kir_eval_VSLI(const Eval *v) { return insert_shifted(v, true); }
 KirValue kir_eval_VSRI(const Eval *v) { return insert_shifted(v, false); }
 
-// ---- comparison -----------------------------------------------------------------------------------------------------------------------------
+// ---- comparison ---------------------------------------------------------------------------------
 static bool holds(KirCond cond, U128 x, U128 y, S128 sx, S128 sy) {
     switch (cond) {
     case KIR_EQ: return x == y;
@@ -214,12 +224,13 @@ static S128 test(const Eval *v, S128 a, S128 b) { return -(S128)((a & b) != 0); 
 KirValue kir_eval_VCMP(const Eval *v) { return each_lane(v, compare); }
 KirValue kir_eval_VTST(const Eval *v) { return each_lane(v, test); }
 
-// ---- wider and narrower ------------------------------------------------------------------------------------------------------------------------
+// ---- wider and narrower -------------------------------------------------------------------------
 // The half of an operand that a widening operation reads starts at lane `half * lanes of the result`.
 KirValue kir_eval_VWIDEN(const Eval *v) {
     KirValue result = kir_value(0);
     unsigned count = lane_count(v) / 2, first = (v->insn->b & 1) * count;
-    for (unsigned i = 0; i < count; i++) lane_put(&result, lane_size(v) + 1, i, (U128)lane(v, &v->a, first + i));
+    for (unsigned i = 0; i < count; i++)
+        lane_put(&result, lane_size(v) + 1, i, (U128)lane(v, &v->a, first + i));
     return result;
 }
 
@@ -235,8 +246,8 @@ KirValue kir_eval_VMULL(const Eval *v) {
     for (unsigned i = first; i < first + count; i++) {
         U128 x = lane_unsigned(&v->a, size, i), y = lane_unsigned(&v->b, size, i);
         U128 product = flag(v, KIR_VEC_POLY) ? polynomial_product(x, y)
-                       : is_signed(v)        ? (U128)(lane_signed(&v->a, size, i) * lane_signed(&v->b, size, i))
-                                             : x * y;
+                       : is_signed(v) ? (U128)(lane_signed(&v->a, size, i) * lane_signed(&v->b, size, i))
+                                      : x * y;
         lane_put(&result, size + 1, i - first, product);
     }
     return result;
@@ -245,7 +256,8 @@ KirValue kir_eval_VPMUL(const Eval *v) {
     KirValue result = kir_value(0);
     unsigned size = lane_size(v);
     for (unsigned i = 0; i < lane_count(v); i++)
-        lane_put(&result, size, i, polynomial_product(lane_unsigned(&v->a, size, i), lane_unsigned(&v->b, size, i)));
+        lane_put(&result, size, i,
+                 polynomial_product(lane_unsigned(&v->a, size, i), lane_unsigned(&v->b, size, i)));
     return result;
 }
 
@@ -255,13 +267,15 @@ KirValue kir_eval_VMULH(const Eval *v) {
     unsigned size = lane_size(v), bits = lane_bits(v);
     for (unsigned i = 0; i < lane_count(v); i++) {
         S128 product = lane_signed(&v->a, size, i) * lane_signed(&v->b, size, i);
-        lane_put(&result, size, i, (U128)saturate(shift_right(product, bits - 1, flag(v, KIR_VEC_ROUND)), bits, true));
+        lane_put(&result, size, i,
+                 (U128)saturate(shift_right(product, bits - 1, flag(v, KIR_VEC_ROUND)), bits, true));
     }
     return result;
 }
 
 // Lanes of `from` shifted right, then cut or saturated to half the size, into `result` from lane `first` on.
-static void narrow(const Eval *v, KirValue *result, unsigned first, const KirValue *from, KirType type, unsigned shift) {
+static void narrow(const Eval *v, KirValue *result, unsigned first, const KirValue *from, KirType type,
+                   unsigned shift) {
     unsigned size = lane_size(v), count = (kir_type_bits(type) / 8) >> size, half = lane_bits(v) / 2;
     bool mixed = flag(v, KIR_VEC_MIXED);
     if (!size) return;
@@ -288,7 +302,7 @@ KirValue kir_eval_VSHRN(const Eval *v) {
     return result;
 }
 
-// ---- pairs and reductions ------------------------------------------------------------------------------------------------------------------------
+// ---- pairs and reductions -----------------------------------------------------------------------
 static KirValue each_pair(const Eval *v, LaneFunction function) {
     KirValue result = kir_value(0);
     unsigned count = lane_count(v);
@@ -315,7 +329,8 @@ KirValue kir_eval_VPADDL(const Eval *v) {
 static KirValue reduce(const Eval *v, LaneFunction function, unsigned result_bits) {
     unsigned count = (kir_type_bits((KirType)v->types[0]) / 8) >> lane_size(v);
     S128 total = lane(v, &v->a, 0);
-    for (unsigned i = 1; i < count; i++) total = function(v, total, lane(v, &v->a, i));
+    for (unsigned i = 1; i < count; i++)
+        total = function(v, total, lane(v, &v->a, i));
     uint64_t low = (uint64_t)total;
     if (result_bits >= 64) return kir_value(low);
     return kir_value(is_signed(v) ? (uint64_t)sign64(low, result_bits) : cut64(low, result_bits));

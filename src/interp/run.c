@@ -2,10 +2,11 @@
 //
 // The interpreter: walks a block once, one KirValue an instruction.
 //
-// It keeps no state of the guest anywhere but in the cpu: globals are read and written at home, cpu->pc follows the INSN markers, and
-// the guest's floating-point environment stays in cpu->guest_mxcsr and is in MXCSR only for the length of one operation or helper.
-// So a fault or an exception may strike anywhere, and all that is left to do then is to bring home the globals whose SETs the
-// optimiser removed (the block's fault table).
+// It keeps no state of the guest anywhere but in the cpu: globals are read and written at home, cpu->pc
+// follows the INSN markers, and the guest's floating-point environment stays in cpu->guest_mxcsr and is in
+// MXCSR only for the length of one operation or helper. So a fault or an exception may strike anywhere, and
+// all that is left to do then is to bring home the globals whose SETs the optimiser removed (the block's
+// fault table).
 #include <setjmp.h>
 #include <stdlib.h>
 #include "base/error.h"
@@ -19,8 +20,8 @@ typedef struct Run {
     Cpu *cpu;
     const KirBlock *block;
     KirValue *values;
-    volatile uint32_t at;        // changes between sigsetjmp and siglongjmp: volatile
-    volatile bool guest_fpenv;   // MXCSR is the guest's: inside a helper that runs under it
+    volatile uint32_t at;      // changes between sigsetjmp and siglongjmp: volatile
+    volatile bool guest_fpenv; // MXCSR is the guest's: inside a helper that runs under it
     KirException code;
 } Run;
 
@@ -48,19 +49,21 @@ static uint64_t cut(uint64_t value, KirType type) {
     return bits >= 64 ? value : value & (((uint64_t)1 << bits) - 1);
 }
 
-// ---- globals ------------------------------------------------------------------------------------------------------------------------------
+// ---- globals ------------------------------------------------------------------------------------
 static KirValue get_global(const Cpu *cpu, const KirGlobal *global) {
     KirValue value = {.u64 = {0}};
     const uint8_t *home = cpu->guest + global->offset;
     unsigned bytes = (kir_type_bits((KirType)global->type) + 7) / 8;
-    for (unsigned i = 0; i < bytes; i++) value.u8[i] = home[i];
+    for (unsigned i = 0; i < bytes; i++)
+        value.u8[i] = home[i];
     value.i = cut(value.i, (KirType)global->type);
     return value;
 }
 
 static void set_global(Cpu *cpu, const KirGlobal *global, KirValue value) {
     unsigned bytes = (kir_type_bits((KirType)global->type) + 7) / 8;
-    for (unsigned i = 0; i < bytes; i++) cpu->guest[global->offset + i] = value.u8[i];
+    for (unsigned i = 0; i < bytes; i++)
+        cpu->guest[global->offset + i] = value.u8[i];
 }
 
 // The entries are sorted: the first one for `at` is found by bisection.
@@ -69,14 +72,17 @@ static void bring_home(const Run *run) {
     uint32_t low = 0, high = block->fault_count, at = run->at;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (block->faults[middle].at < at) low = middle + 1;
-        else high = middle;
+        if (block->faults[middle].at < at)
+            low = middle + 1;
+        else
+            high = middle;
     }
     for (; low < block->fault_count && block->faults[low].at == at; low++)
-        set_global(run->cpu, &block->world->globals[block->faults[low].global], run->values[block->faults[low].value]);
+        set_global(run->cpu, &block->world->globals[block->faults[low].global],
+                   run->values[block->faults[low].value]);
 }
 
-// ---- memory -----------------------------------------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 static KirValue extend(unsigned mem, KirType type, KirValue loaded) {
     unsigned bits = 8u << (mem & KIR_MEM_SIZE);
     if (!(mem & KIR_MEM_SIGNED) || bits >= 64) return loaded;
@@ -120,8 +126,10 @@ static bool access_memory(Run *run, const KirInsn *insn) {
     return true;
 }
 
-// ---- operations ---------------------------------------------------------------------------------------------------------------------------
-static KirValue operand(const Run *run, KirRef v) { return v == KIR_NONE ? (KirValue){.u64 = {0}} : run->values[v]; }
+// ---- operations ---------------------------------------------------------------------------------
+static KirValue operand(const Run *run, KirRef v) {
+    return v == KIR_NONE ? (KirValue){.u64 = {0}} : run->values[v];
+}
 
 static void call_helper(Run *run, const KirInsn *insn) {
     bool three = insn->op == KIR_CALL3;
@@ -152,7 +160,7 @@ static void evaluate(Run *run, const KirInsn *insn) {
     if (fpenv) leave_fpenv(run);
 }
 
-// ---- leaving ---------------------------------------------------------------------------------------------------------------------------------
+// ---- leaving ------------------------------------------------------------------------------------
 static InterpOutcome take_exit(Run *run, uint32_t number) {
     const KirExit *exit = &run->block->exits[number];
     bring_home(run);
@@ -177,7 +185,9 @@ static InterpOutcome walk(Run *run) {
         case KIR_NOP: break;
         case KIR_INSN: cpu->pc = insn->imm; break;
         case KIR_CONST: values[i] = (KirValue){.u64 = {insn->imm, 0}}; break;
-        case KIR_CONSTV: values[i] = (KirValue){.u64 = {block->wides[insn->a].lo, block->wides[insn->a].hi}}; break;
+        case KIR_CONSTV:
+            values[i] = (KirValue){.u64 = {block->wides[insn->a].lo, block->wides[insn->a].hi}};
+            break;
         case KIR_GET: values[i] = get_global(cpu, &block->world->globals[insn->a]); break;
         case KIR_SET: set_global(cpu, &block->world->globals[insn->a], values[insn->b]); break;
         case KIR_CALL:
@@ -221,7 +231,8 @@ static InterpOutcome land(Run *run, int jump) {
 InterpOutcome interp_run(Cpu *cpu, const KirBlock *block, KirException *code) {
     KirValue on_stack[VALUES_ON_STACK];
     bool large = block->count > VALUES_ON_STACK;
-    Run run = {.cpu = cpu, .block = block, .values = large ? malloc(block->count * sizeof(KirValue)) : on_stack};
+    Run run = {
+        .cpu = cpu, .block = block, .values = large ? malloc(block->count * sizeof(KirValue)) : on_stack};
     if (!run.values) fatal("out of memory");
     void *outer_jump = cpu->interp_jump;
     sigjmp_buf jump_buffer;

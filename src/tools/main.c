@@ -97,7 +97,7 @@ static void fill_process(LinuxProcess *process, const Options *options, char **a
     process->sysroot = absolute_sysroot(options->sysroot);
     process->self_options = inherited_options(options, argv);
     process->strace = (options->engine.log_mask & ENGINE_LOG_STRACE) != 0;
-    process->core_report = options->engine.log_mask != 0;
+    process->core_report = (options->engine.log_mask & ~(uint32_t)ENGINE_LOG_STRACE) != 0;
     process->stack_size = options->stack_size;
     set_self_path(process, argv[0]);
 }

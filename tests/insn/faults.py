@@ -71,6 +71,8 @@ def fault_unit(rng, groups, row, states):
             base, address, encoding, written = forced
             if row.name.startswith("sc."):
                 unit.word(row.value & ~0xF8000000 | 0x10000000 | base << 15)  # lr to x0 from the same place
+                if rng.random() < 0.6:
+                    unit.word(0x0040006F)                # jal x0, .+4: the sc starts a block
             unit.emit(encoding, row.size)
             sequence.pointers.pop(written, None)
             first[base] = (row, address)

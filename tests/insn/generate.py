@@ -105,7 +105,8 @@ def memory_unit(rng, row, index, states):
 
 
 def pair_reservation(rng, unit, row, base, index):
-    """Three of four sc stand behind an lr of the same size; every eighth of those lr has another address."""
+    """Three of four sc stand behind an lr of the same size, some of them in a block of their own; some of the lr have another
+    address, where the value may be the same."""
     if index % 4 == 0:
         return
     other = base
@@ -113,6 +114,9 @@ def pair_reservation(rng, unit, row, base, index):
         other = unit.anchor
     target = rng.choice([r for r in range(32) if r not in (unit.anchor, base)])
     unit.word(row.value & ~0xF8000000 | 0x10000000 | other << 15 | target << 7 | rng.randrange(4) << 25)
+    unit.int_kind = rng.choice((0, 2))
+    if rng.random() < 0.5:
+        unit.word(0x0040006F)  # jal x0, .+4
 
 
 def row_units(rng, row, count, states):

@@ -69,7 +69,7 @@ def run_asm(arguments, commands, totals):
                 if line.startswith(("ok ", "FAIL ")):
                     verdict, name = line.split(" ", 1)
                     totals.cases += 1
-                    totals.add(tier, f"{source.stem}: {name.split(': step')[0]}", verdict == "ok", line)
+                    totals.add(tier, f"{source.stem}: {name.split(' -- ')[0]}", verdict == "ok", line)
             if trouble:
                 totals.troubles.append(f"asm/{source.name} {tier}: {trouble}")
 

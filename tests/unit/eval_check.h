@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What the evaluator's tests share: counting checks, one operation under a chosen floating-point environment, random numbers with
-// many corner values among them.
+// What the evaluator's tests share: counting checks, one operation under a chosen floating-point environment,
+// random numbers with many corner values among them.
 #ifndef KILN_TESTS_EVAL_CHECK_H
 #define KILN_TESTS_EVAL_CHECK_H
 
@@ -9,13 +9,21 @@
 #include "ir/kir.h"
 
 extern unsigned checks_passed, checks_failed;
-#define CHECK(condition, ...)                                                                                          \
-    do {                                                                                                               \
-        if (condition) checks_passed++;                                                                                \
-        else if (checks_failed++ < 50) printf("FAIL %s:%d: ", __FILE__, __LINE__), printf(__VA_ARGS__), putchar('\n'); \
+#define CHECK(condition, ...)                                                                                \
+    do {                                                                                                     \
+        if (condition)                                                                                       \
+            checks_passed++;                                                                                 \
+        else if (checks_failed++ < 50)                                                                       \
+            printf("FAIL %s:%d: ", __FILE__, __LINE__), printf(__VA_ARGS__), putchar('\n');                  \
     } while (0)
 
-enum { MXCSR_NEAREST = 0x1f80, MXCSR_DOWN = 0x3f80, MXCSR_UP = 0x5f80, MXCSR_ZERO = 0x7f80, MXCSR_STICKY = 0x3d };
+enum {
+    MXCSR_NEAREST = 0x1f80,
+    MXCSR_DOWN = 0x3f80,
+    MXCSR_UP = 0x5f80,
+    MXCSR_ZERO = 0x7f80,
+    MXCSR_STICKY = 0x3d
+};
 
 static inline uint32_t read_mxcsr(void) {
     uint32_t mxcsr;
@@ -24,7 +32,8 @@ static inline uint32_t read_mxcsr(void) {
 }
 static inline void write_mxcsr(uint32_t mxcsr) { __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr) : "memory"); }
 
-// One operation: its operands' types, values, and the environment it runs under. `flags` is what it raised (KIR_FFLAG_*).
+// One operation: its operands' types, values, and the environment it runs under. `flags` is what it raised
+// (KIR_FFLAG_*).
 typedef struct Run {
     KirInsn insn;
     uint8_t types[3];

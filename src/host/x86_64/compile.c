@@ -194,7 +194,8 @@ static void emit_effect(Emit *e, KirRef v, const KirInsn *insn) {
     case KIR_EXIT: emit_exit(e, insn); break;
     case KIR_EXIT_COND: emit_exit_cond(e, insn); break;
     case KIR_EXIT_IND: emit_exit_indirect(e, insn->a, (KirJumpHint)insn->aux); break;
-    default: emit_fallback(e, v, insn); break; // FSETFLAGS, FSETROUND
+    case KIR_FSETFLAGS: emit_set_flags(e, insn); break;
+    default: emit_fallback(e, v, insn); break; // FSETROUND
     }
 }
 
@@ -218,6 +219,7 @@ static void emit_value(Emit *e, KirRef v, const KirInsn *insn) {
     case KIR_DIVU: case KIR_DIVS: case KIR_REMU: case KIR_REMS: emit_divide(e, v, insn); break;
     case KIR_LOAD: emit_load(e, v, insn); break;
     case KIR_CAS: case KIR_AMO: emit_atomic(e, v, insn); break;
+    case KIR_FGETFLAGS: emit_get_flags(e, v); break;
     case KIR_CALL: case KIR_CALL3: emit_call(e, v, insn); break;
     case KIR_FADD: case KIR_FSUB: case KIR_FMUL: case KIR_FDIV: case KIR_FSQRT: case KIR_FMA: case KIR_FMIN: case KIR_FMAX:
     case KIR_FCMP: case KIR_FTOI: case KIR_ITOF: case KIR_FTOF: case KIR_FROUND: case KIR_FNEG: case KIR_FABS:

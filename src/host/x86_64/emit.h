@@ -38,6 +38,7 @@ typedef struct Pin { uint8_t reg; bool xmm; uint8_t type; uint32_t offset; } Pin
 // Constants that vector instructions take from memory, 16 bytes each.
 typedef struct HostConstants {
     KirWide nan64, nan32, sign64, sign32, abs64, abs32, box_high;
+    uint8_t flags_of_mxcsr[64], mxcsr_of_flags[32]; // KIR_FFLAG_* and MXCSR's sticky bits
 } HostConstants;
 
 struct Host {
@@ -173,6 +174,8 @@ void emit_store(Emit *e, const KirInsn *insn);
 void emit_fence(Emit *e, const KirInsn *insn);
 void emit_atomic(Emit *e, KirRef v, const KirInsn *insn);
 void emit_float(Emit *e, KirRef v, const KirInsn *insn);
+void emit_get_flags(Emit *e, KirRef v);
+void emit_set_flags(Emit *e, const KirInsn *insn);
 bool has_float_code(const Emit *e, const KirInsn *insn); // else: emit_fallback
 void emit_move(Emit *e, KirRef v, const KirInsn *insn); // BITCAST, PAIR, LO64, HI64, NANBOX, NANUNBOX
 void emit_call(Emit *e, KirRef v, const KirInsn *insn);

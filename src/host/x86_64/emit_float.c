@@ -280,6 +280,42 @@ void emit_float(Emit *e, KirRef v, const KirInsn *insn) {
     }
 }
 
+// ---- the environment ---------------------------------------------------------------------------------------------------------
+// Cpu.guest_mxcsr is free while the guest's environment is in MXCSR itself.
+static void read_mxcsr(Emit *e, unsigned dst) {
+    x_rm(&e->c, 0x0fae, 0, 3, CPU_MEM(guest_mxcsr)); // stmxcsr
+    x_mov_rm(&e->c, 0, dst, CPU_MEM(guest_mxcsr));
+}
+
+// dst = table[dst], bytes.
+static void look_up(Emit *e, unsigned dst, unsigned scratch, const uint8_t *table) {
+    x_lea(&e->c, 1, scratch, mem_rip(table));
+    x_rm(&e->c, 0x0fb6, 0, dst, mem_index(scratch, dst, 0, 0));
+}
+
+void emit_get_flags(Emit *e, KirRef v) {
+    unsigned scratch = temp_gpr(e), dst = def_gpr(e, v);
+    read_mxcsr(e, dst);
+    x_alu_ri(&e->c, X_AND, 0, dst, 0x3f);
+    look_up(e, dst, scratch, e->host->constants->flags_of_mxcsr);
+}
+
+// Writing MXCSR costs far more than reading it, and flags are mostly set to what they are (a comparison between a save and a restore).
+void emit_set_flags(Emit *e, const KirInsn *insn) {
+    unsigned a = use_gpr(e, insn->a), wanted = temp_gpr(e), now = temp_gpr(e);
+    x_mov_rr(&e->c, 0, wanted, a);
+    x_alu_ri(&e->c, X_AND, 0, wanted, 31);
+    look_up(e, wanted, now, e->host->constants->mxcsr_of_flags);
+    read_mxcsr(e, now);
+    x_alu_rr(&e->c, X_XOR, 0, wanted, now);
+    x_alu_ri(&e->c, X_AND, 0, wanted, 0x3d); // the bits that differ; the denormal bit is nobody's
+    uint8_t *same = x_jcc_short(&e->c, CC_E);
+    x_alu_rr(&e->c, X_XOR, 0, now, wanted);
+    x_mov_mr(&e->c, 0, CPU_MEM(guest_mxcsr), now);
+    x_rm(&e->c, 0x0fae, 0, 2, CPU_MEM(guest_mxcsr)); // ldmxcsr
+    x_bind_short(&e->c, same);
+}
+
 // ---- moves between kinds of registers ---------------------------------------------------------------------------------------
 static void emit_unbox(Emit *e, KirRef v, const KirInsn *insn) {
     unsigned a = use_xmm(e, insn->a), high_half = temp_gpr(e), dst = def_xmm_over(e, v, insn->a);

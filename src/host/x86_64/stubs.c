@@ -117,6 +117,13 @@ static void write_constants(Host *host, CodeMemory *memory) {
     k->abs64.lo = ~(1ull << 63);
     k->abs32.lo = 0x7fffffff;
     k->box_high.lo = 0xffffffff00000000;
+    static const uint8_t mxcsr_bit[5] = {1 << 5, 1 << 4, 1 << 3, 1 << 2, 1 << 0}; // by KIR_FFLAG_*: inexact ... invalid
+    for (unsigned flags = 0; flags < 32; flags++)
+        for (unsigned i = 0; i < 5; i++)
+            if (flags >> i & 1) k->mxcsr_of_flags[flags] |= mxcsr_bit[i];
+    for (unsigned bits = 0; bits < 64; bits++)
+        for (unsigned i = 0; i < 5; i++)
+            if (bits & mxcsr_bit[i]) k->flags_of_mxcsr[bits] |= (uint8_t)(1 << i);
     host->constants = k;
 }
 
