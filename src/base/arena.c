@@ -26,13 +26,15 @@ static void add_chunk(Arena *arena, size_t at_least) {
     arena->end = chunk->data + size;
 }
 
-void *arena_alloc(Arena *arena, size_t size) {
+void *arena_alloc_raw(Arena *arena, size_t size) {
     size = round_up(size);
     if ((size_t)(arena->end - arena->next) < size) add_chunk(arena, size);
     void *p = arena->next;
     arena->next += size;
-    return memset(p, 0, size);
+    return p;
 }
+
+void *arena_alloc(Arena *arena, size_t size) { return memset(arena_alloc_raw(arena, size), 0, size); }
 
 void *arena_grow(Arena *arena, void *old, size_t old_size, size_t new_size) {
     size_t extra = round_up(new_size) - round_up(old_size);

@@ -15,6 +15,8 @@ typedef struct Arena {
 
 // Zeroed memory, 16-byte aligned. Never NULL: out of memory ends the process with a message (base/error.h).
 void *arena_alloc(Arena *arena, size_t size);
+// The same, not zeroed.
+void *arena_alloc_raw(Arena *arena, size_t size);
 // Grows an array in place if it is the newest object, else copies it.
 void *arena_grow(Arena *arena, void *old, size_t old_size, size_t new_size);
 // Forgets all objects and keeps the first chunk for reuse.

@@ -11,6 +11,7 @@
 #include "debug/dump.h"
 #include "interp/interp.h"
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 __thread Cpu *current_cpu;
@@ -24,6 +25,14 @@ static void *pages(size_t size) {
     return p;
 }
 
+// The fast tier finds dead values by itself, on its way through the block; the pass is for readers of dumps and for the interpreter.
+static uint32_t skipped_passes(const EngineOptions *options) {
+    if (options->tier != TIER_FAST || options->log_mask & ENGINE_LOG_OP_OPT) return 0;
+    for (uint32_t i = 0; kir_passes[i].name; i++)
+        if (!strcmp(kir_passes[i].name, "dead-code")) return 1u << i;
+    return 0;
+}
+
 Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOptions *options) {
     Engine *engine = calloc(1, sizeof *engine);
     if (!engine) fatal("out of memory");
@@ -34,6 +43,7 @@ Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOpt
     code_memory_init(&engine->memory);
     engine->host = host_new(guest, &engine->options, &engine->memory);
     guard_ibc(empty_ibc);
+    engine->skipped_passes = skipped_passes(options);
     return engine;
 }
 

@@ -40,6 +40,7 @@ typedef struct EngineOptions {
     FILE *log;                  // NULL: stderr
     bool no_bmi, no_fma, no_avx;// test fallbacks: behave as if the host lacked them
     bool no_link;               // every exit goes through the dispatch loop
+    bool measure;               // count nanoseconds too (--stats)
     bool shared_memory;         // assume from the start that guest memory is shared (tests)
     bool eval_all;              // every operation that kir_eval knows goes through it (tests the fallback path)
 } EngineOptions;

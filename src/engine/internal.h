@@ -14,6 +14,7 @@ struct Engine {
     Host *host;
     CodeMemory memory;
     BlockTable blocks;
+    uint32_t skipped_passes; // what the fast tier does by itself
     Arena scratch;      // of one translation
     Arena kir;          // blocks of the interpreter
     Counters counters;

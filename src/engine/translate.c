@@ -29,7 +29,7 @@ static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode
     engine->counters.kir_insns_built += kir->count;
     dump_guest_code(engine, kir, t.bytes, t.size);
     dump_kir(engine, kir, false);
-    kir_optimise(kir, engine->options.disabled_passes);
+    kir_optimise(kir, engine->options.disabled_passes | engine->skipped_passes);
     dump_kir(engine, kir, true);
     return kir;
 }
@@ -112,11 +112,11 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *ma
 Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode) {
     Block *block = block_find(&engine->blocks, pc, mode);
     if (block) return block;
-    uint64_t start = nanoseconds();
+    uint64_t start = engine->options.measure ? nanoseconds() : 0;
     unsigned max_insns = engine->options.max_block_insns ? engine->options.max_block_insns : DEFAULT_MAX_INSNS;
     do block = translate(engine, pc, mode, &max_insns);
     while (!block);
     block_insert(&engine->blocks, block);
-    engine->counters.translate_ns += nanoseconds() - start;
+    if (engine->options.measure) engine->counters.translate_ns += nanoseconds() - start;
     return block;
 }

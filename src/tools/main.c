@@ -114,7 +114,7 @@ int main(int argc, char **argv, char **envp) {
     process.guest = guest;
     process.features = model->features;
     fill_process(&process, &options, argv);
-    if (options.stats) stats_out = stderr;
+    if (options.stats) stats_out = stderr, options.engine.measure = true;
     process_at_exit = print_stats;
     process.engine = engine_new(guest, &linux_hooks, &options.engine);
 

@@ -135,7 +135,7 @@ def row_units(rng, row, count, states):
 # ---- sequences --------------------------------------------------------------------------------------------------
 
 PROFILES = {  # weights: integer, float, load/store, float load/store, atomic, csr, pointer arithmetic, constants
-    "integer": (20, 0, 0, 0, 0, 0, 0, 1), "float": (4, 20, 1, 2, 0, 1, 1, 0), "memory": (6, 0, 16, 2, 1, 0, 4, 1),
+    "integer": (20, 0, 0, 0, 0, 0.5, 0, 1), "float": (4, 20, 1, 2, 0, 1, 1, 0), "memory": (6, 0, 16, 2, 1, 0, 4, 1),
     "mixed": (14, 8, 8, 4, 1, 0.5, 2, 1), "csr": (6, 12, 0, 0, 0, 6, 0, 0), "sparse": (5, 1, 1, 1, 1, 0.2, 1, 0),
     "constant": (16, 0, 2, 0, 0, 0, 1, 8),
 }
@@ -200,7 +200,16 @@ class Sequence:
         self.pointers.pop(written, None)
         return True
 
+    def counter(self):
+        """A counter, whose value is not compared; the translator calls out for it in the midst of live registers."""
+        rd = self.registers.write()
+        self.unit.word(self.rng.choice((0xC00, 0xC01, 0xC02)) << 20 | 2 << 12 | rd << 7 | 0x73)
+        self.unit.word(rd << 20 | rd << 15 | 4 << 12 | rd << 7 | 0x33)  # xor rd, rd, rd
+        self.pointers.pop(rd, None)
+
     def csr(self, row):
+        if row.name == "csrrs" and self.rng.random() < 0.5:
+            return self.counter()
         encoding, written = fill_plain(self.rng, row, self.registers)
         if row.name == "csrrwi" and self.rng.random() < 0.5:
             encoding = encoding & 0x000FFFFF & ~0xF8000 | 2 << 20 | self.rng.randrange(5) << 15

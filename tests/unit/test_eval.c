@@ -367,16 +367,18 @@ static void test_anything(void) {
         uint64_t r = next_random(&seed);
         KirOp op = (KirOp)(KIR_ADD + r % (KIR_EXIT_IF - KIR_ADD));
         if (kir_op_info[op].flags & ~(KIR_FLAG_PURE | KIR_FLAG_FPENV)) continue;
-        Run any = {.insn = {.op = (uint8_t)op,
-                            .type = (uint8_t)(KIR_I32 + (r >> 8) % 7),
-                            .aux = (uint16_t)(r >> 16)},
+        Run any = {.insn = {.op = (uint8_t)op, .aux = (uint16_t)(r >> 16)},
                    .a = random_vector(),
                    .b = random_vector(),
                    .c = random_vector()};
+        KirType narrow = op >= KIR_VADD ? KIR_V64 : op >= KIR_FADD ? KIR_F32 : KIR_I32;
+        any.insn.type = (uint8_t)(narrow + (r >> 8 & 1));
         any.insn.imm = next_random(&seed) & 0x0000ffff0000ffff;
         any.insn.c = (uint32_t)(r >> 40) & 0xffff;
-        for (int i = 0; i < 3; i++)
-            any.types[i] = (uint8_t)(1 + next_random(&seed) % (KIR_TYPE_COUNT - 1));
+        for (int i = 0; i < 3; i++) {
+            bool same_type = kir_op_info[op].operands[i] == 'T';
+            any.types[i] = same_type ? any.insn.type : (uint8_t)(narrow + (next_random(&seed) >> 40 & 1));
+        }
         KirValue result = run(&any);
         unsigned bits = kir_type_bits(kir_result_type(&any.insn));
         bool fits = bits == 128 || (!result.u64[1] && (bits == 64 || result.i >> bits == 0));

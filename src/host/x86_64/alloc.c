@@ -11,7 +11,14 @@
 
 enum { GPR, XMM };
 static const uint16_t temp_mask[2] = {TEMP_GPR_MASK, TEMP_XMM_MASK};
-static const uint8_t xmm_temps[8] = {8, 9, 10, 11, 12, 13, 14, 15};
+
+// The only writer of `holds`.
+static void hold(Emit *e, int class, unsigned reg, KirRef root) {
+    e->holds[class][reg] = root;
+    uint16_t bit = (uint16_t)(1u << reg);
+    if (root == KIR_NONE) e->busy[class] &= (uint16_t)~bit;
+    else e->busy[class] |= bit;
+}
 
 int64_t const_of(const Emit *e, KirRef v) {
     const KirInsn *k = &e->insns[v];
@@ -26,7 +33,7 @@ int64_t const_of(const Emit *e, KirRef v) {
 
 void alloc_start(Emit *e) {
     memset(e->holds, 0xff, sizeof e->holds);
-    memset(e->home_value, 0xff, sizeof e->home_value);
+    memset(e->home_value, 0xff, e->kir->world->global_count * sizeof *e->home_value);
     memset(e->slot_value, 0xff, sizeof e->slot_value);
     e->locked[GPR] = e->locked[XMM] = 0;
 }
@@ -125,10 +132,8 @@ static void spill(Emit *e, int class, unsigned reg) {
 }
 
 static unsigned free_temp(const Emit *e, int class) {
-    const uint8_t *temps = class == GPR ? host_temp_gprs : xmm_temps;
-    for (unsigned i = 0; i < (class == GPR ? 4u : 8u); i++)
-        if (e->holds[class][temps[i]] == KIR_NONE && !(e->locked[class] >> temps[i] & 1)) return temps[i];
-    return NO_REG;
+    unsigned free = temp_mask[class] & ~(unsigned)(e->busy[class] | e->locked[class]);
+    return free ? (unsigned)__builtin_ctz(free) : NO_REG;
 }
 
 // `reg` is about to be overwritten: its value must be somewhere else if it is needed behind this instruction or, while operands have
@@ -136,7 +141,7 @@ static unsigned free_temp(const Emit *e, int class) {
 static void release(Emit *e, int class, unsigned reg, bool operands_read) {
     KirRef root = e->holds[class][reg];
     if (root == KIR_NONE) return;
-    e->holds[class][reg] = KIR_NONE;
+    hold(e, class, reg, KIR_NONE);
     Value *value = &e->values[root];
     if (value->reg != reg) return; // a copy
     int other = other_register(e, class, root, reg);
@@ -147,22 +152,20 @@ static void release(Emit *e, int class, unsigned reg, bool operands_read) {
     if (spare != NO_REG && spare != reg) {
         move(e, class, spare, reg);
         value->reg = (uint8_t)spare;
-        e->holds[class][spare] = root;
+        hold(e, class, spare, root);
         return;
     }
-    e->holds[class][reg] = root;
+    hold(e, class, reg, root);
     spill(e, class, reg);
-    e->holds[class][reg] = KIR_NONE;
+    hold(e, class, reg, KIR_NONE);
 }
 
 // Which temporary to take when all are in use: one whose value is elsewhere too, else the one used last.
 static unsigned victim(const Emit *e, int class) {
-    const uint8_t *temps = class == GPR ? host_temp_gprs : xmm_temps;
     unsigned best = NO_REG;
     uint64_t best_rank = 0;
-    for (unsigned i = 0; i < (class == GPR ? 4u : 8u); i++) {
-        unsigned r = temps[i];
-        if (e->locked[class] >> r & 1) continue;
+    for (unsigned left = temp_mask[class] & ~(unsigned)e->locked[class]; left; left &= left - 1) {
+        unsigned r = (unsigned)__builtin_ctz(left);
         KirRef root = e->holds[class][r];
         const Value *value = &e->values[root];
         bool elsewhere = value->reg != r || is_immediate(e, root) || in_memory(e, root);
@@ -205,7 +208,7 @@ static unsigned use(Emit *e, int class, KirRef v) {
             load(e, class, reg, memory_of(e, root), is_wide(e, root));
         }
         value->reg = (uint8_t)reg;
-        e->holds[class][reg] = root;
+        hold(e, class, reg, root);
     }
     e->locked[class] |= (uint16_t)(1u << value->reg);
     return value->reg;
@@ -224,7 +227,7 @@ bool use_memory(Emit *e, KirRef v, Mem *mem) {
 }
 
 static void bind(Emit *e, int class, KirRef root, unsigned reg) {
-    e->holds[class][reg] = root;
+    hold(e, class, reg, root);
     e->values[root].reg = (uint8_t)reg;
     e->locked[class] |= (uint16_t)(1u << reg);
 }
@@ -263,12 +266,13 @@ void result_in_gpr(Emit *e, KirRef v, unsigned reg) {
 void alloc_end(Emit *e) {
     e->locked[GPR] = e->locked[XMM] = 0;
     for (int class = 0; class < 2; class++) {
-        const uint8_t *temps = class == GPR ? host_temp_gprs : xmm_temps;
-        for (unsigned i = 0; i < (class == GPR ? 4u : 8u); i++) {
-            KirRef root = e->holds[class][temps[i]];
-            if (root == KIR_NONE || e->values[root].last_use > e->index) continue;
-            e->holds[class][temps[i]] = KIR_NONE;
-            if (e->values[root].reg == temps[i]) e->values[root].reg = NO_REG;
+        for (unsigned left = e->busy[class] & temp_mask[class]; left; left &= left - 1) {
+            unsigned reg = (unsigned)__builtin_ctz(left);
+            KirRef root = e->holds[class][reg];
+            Value *value = &e->values[root];
+            if (value->last_use > e->index) continue;
+            hold(e, class, reg, KIR_NONE);
+            if (value->reg == reg) value->reg = NO_REG;
         }
     }
 }
@@ -325,7 +329,7 @@ static void set_pinned(Emit *e, int class, unsigned reg, KirRef root) {
     } else {
         load(e, class, reg, memory_of(e, root), is_wide(e, root));
     }
-    e->holds[class][reg] = root;
+    hold(e, class, reg, root);
     value->reg = (uint8_t)reg;
 }
 
@@ -370,7 +374,7 @@ static void spill_register(Emit *e, int class, unsigned reg) {
     if (root == KIR_NONE) return;
     Value *value = &e->values[root];
     if (value->reg == reg && value->last_use > e->index && !is_immediate(e, root) && !in_memory(e, root)) spill(e, class, reg);
-    e->holds[class][reg] = KIR_NONE;
+    hold(e, class, reg, KIR_NONE);
     if (value->reg != reg) return;
     int other = other_register(e, class, root, reg);
     value->reg = other >= 0 ? (uint8_t)other : NO_REG;
@@ -404,7 +408,7 @@ void spill_for_call(Emit *e, bool globals_change) {
     }
     spill_register(e, GPR, RAX);
     spill_register(e, GPR, R10);
-    for (unsigned i = 0; i < 8; i++) spill_register(e, XMM, xmm_temps[i]);
+    for (unsigned left = e->busy[XMM] & TEMP_XMM_MASK; left; left &= left - 1) spill_register(e, XMM, (unsigned)__builtin_ctz(left));
 }
 
 void store_value(Emit *e, Mem to, KirRef v) {

@@ -270,7 +270,7 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *sc
     e.start = (uint8_t *)(((uintptr_t)memory->code_next + 15) & ~(uintptr_t)15);
     e.c = (Code){.p = e.start, .end = memory->code_end, .write_delta = memory->write_delta, .avx = host->features.avx};
     e.cold_tail = &e.cold;
-    e.values = arena_alloc(scratch, kir->count * sizeof *e.values);
+    e.values = arena_alloc_raw(scratch, kir->count * sizeof *e.values);
     alloc_start(&e);
     plan(&e);
     emit_all(&e);

@@ -26,7 +26,6 @@ enum { GPRS = 16, XMMS = 16, CPU_REG = R14, MAX_GLOBALS = 256, MAX_FAULT_ENTRIES
 
 // The convention, frozen: trace code is compiled to it by LLVM (preserve_none).
 extern const uint8_t host_pinned_gprs[10];
-extern const uint8_t host_temp_gprs[4];
 #define TEMP_GPR_MASK ((1u << RAX) | (1u << RBX) | (1u << RBP) | (1u << R10))
 #define TEMP_XMM_MASK 0xff00u
 
@@ -99,7 +98,7 @@ struct Emit {
     uint32_t index;               // of the instruction being emitted
     uint64_t insn_pc;             // of the guest instruction it belongs to
     KirRef holds[2][16];          // by class (0 general, 1 vector) and register: the value in it, or KIR_NONE
-    uint16_t locked[2];
+    uint16_t locked[2], busy[2];  // by class: registers of operands; registers that hold a value
     KirRef home_value[MAX_GLOBALS];
     KirRef slot_value[CPU_SPILL_SLOTS];
     bool too_complex;             // out of spill slots

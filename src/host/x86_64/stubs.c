@@ -18,7 +18,6 @@
 // Order of preserve_none's integer arguments is r12 r13 r14 r15 rdi rsi rdx rcx r8 r9 r11; r14 is the cpu state, and rdx, rcx come
 // last because shifts and divisions want them.
 const uint8_t host_pinned_gprs[10] = {R12, R13, R15, RDI, RSI, R8, R9, R11, RDX, RCX};
-const uint8_t host_temp_gprs[4] = {RAX, R10, RBX, RBP};
 static const uint8_t callee_saved[6] = {RBP, RBX, R12, R13, R14, R15};
 static const uint8_t caller_saved[8] = {RCX, RDX, RSI, RDI, R8, R9, R10, R11};
 
