@@ -15,48 +15,76 @@ enum { FIRST_CAPACITY = 4096 };
 static uint32_t hash(uint64_t pc, uint32_t mode) { return (uint32_t)((pc ^ mode * 0x9e37u) * 0x9e3779b97f4a7c15ull >> 32); }
 static uint32_t page_hash(uint64_t page) { return (uint32_t)(page * 0x9e3779b97f4a7c15ull >> 52) % PAGE_BUCKETS; }
 
-static void *allocate(size_t count, size_t size) {
-    void *p = calloc(count, size);
+static void *allocate(size_t size) {
+    void *p = calloc(1, size);
     if (!p) fatal("out of memory for the table of translated blocks");
     return p;
 }
 
+static BlockSlots *new_slots(uint32_t capacity, BlockSlots *older) {
+    BlockSlots *slots = allocate(sizeof *slots + capacity * sizeof *slots->at);
+    slots->capacity = capacity;
+    slots->older = older;
+    return slots;
+}
+
+static BlockList *new_list(uint32_t room, BlockList *older) {
+    BlockList *list = allocate(sizeof *list + room * sizeof *list->at);
+    list->room = room;
+    list->older = older;
+    return list;
+}
+
 void block_table_init(BlockTable *table) {
-    table->capacity = FIRST_CAPACITY;
-    table->slots = allocate(table->capacity, sizeof *table->slots);
+    table->slots = new_slots(FIRST_CAPACITY, NULL);
+    table->by_address = new_list(FIRST_CAPACITY / 2, NULL);
 }
 
 void block_table_reset(BlockTable *table) {
-    memset(table->slots, 0, table->capacity * sizeof *table->slots);
+    for (BlockSlots *old = table->slots->older, *next; old; old = next) next = old->older, free(old);
+    for (BlockList *old = table->by_address->older, *next; old; old = next) next = old->older, free(old);
+    table->slots->older = NULL;
+    table->by_address->older = NULL;
+    memset(table->slots->at, 0, table->slots->capacity * sizeof *table->slots->at);
     memset(table->pages, 0, sizeof table->pages);
-    table->used = table->count = 0;
+    table->used = table->by_address->count = 0;
     arena_reset(&table->arena);
 }
 
 Block *block_find(const BlockTable *table, uint64_t pc, uint32_t mode) {
+    const BlockSlots *slots = __atomic_load_n(&table->slots, __ATOMIC_ACQUIRE);
     for (uint32_t i = hash(pc, mode);; i++) {
-        Block *block = __atomic_load_n(&table->slots[i & (table->capacity - 1)], __ATOMIC_ACQUIRE);
+        Block *block = __atomic_load_n(&slots->at[i & (slots->capacity - 1)], __ATOMIC_ACQUIRE);
         if (!block) return NULL;
-        if (block->pc == pc && block->mode == mode && !block->invalid) return block;
+        if (block->pc == pc && block->mode == mode && !__atomic_load_n(&block->invalid, __ATOMIC_ACQUIRE)) return block;
     }
 }
 
-static void place(BlockTable *table, Block *block) {
+static void place(BlockTable *table, BlockSlots *slots, Block *block) {
     uint32_t i = hash(block->pc, block->mode);
-    while (table->slots[i & (table->capacity - 1)]) i++;
-    __atomic_store_n(&table->slots[i & (table->capacity - 1)], block, __ATOMIC_RELEASE);
+    while (slots->at[i & (slots->capacity - 1)]) i++;
+    __atomic_store_n(&slots->at[i & (slots->capacity - 1)], block, __ATOMIC_RELEASE);
     table->used++;
 }
 
 static void rehash(BlockTable *table) {
-    Block **old = table->slots;
-    uint32_t old_capacity = table->capacity;
-    table->capacity *= 2;
-    table->slots = allocate(table->capacity, sizeof *table->slots);
+    BlockSlots *old = table->slots, *bigger = new_slots(old->capacity * 2, old);
     table->used = 0;
-    for (uint32_t i = 0; i < old_capacity; i++)
-        if (old[i] && !old[i]->invalid) place(table, old[i]);
-    free(old);
+    for (uint32_t i = 0; i < old->capacity; i++)
+        if (old->at[i] && !old->at[i]->invalid) place(table, bigger, old->at[i]);
+    __atomic_store_n(&table->slots, bigger, __ATOMIC_RELEASE);
+}
+
+static void append(BlockTable *table, Block *block) {
+    BlockList *list = table->by_address;
+    if (list->count == list->room) {
+        list = new_list(list->room * 2, list);
+        list->count = list->older->count;
+        memcpy(list->at, list->older->at, list->count * sizeof *list->at);
+        __atomic_store_n(&table->by_address, list, __ATOMIC_RELEASE);
+    }
+    list->at[list->count] = block;
+    __atomic_store_n(&list->count, list->count + 1, __ATOMIC_RELEASE);
 }
 
 static void note_page(BlockTable *table, uint64_t page, Block *block) {
@@ -67,29 +95,24 @@ static void note_page(BlockTable *table, uint64_t page, Block *block) {
 }
 
 void block_insert(BlockTable *table, Block *block) {
-    if (table->used * 2 >= table->capacity) rehash(table);
-    if (table->count == table->room) {
-        table->room = table->room ? table->room * 2 : FIRST_CAPACITY / 2;
-        table->by_address = realloc(table->by_address, table->room * sizeof *table->by_address);
-        if (!table->by_address) fatal("out of memory for the table of translated blocks");
-    }
-    table->by_address[table->count] = block;
-    __atomic_store_n(&table->count, table->count + 1, __ATOMIC_RELEASE);
+    if (table->used * 2 >= table->slots->capacity) rehash(table);
+    append(table, block);
     uint64_t first = block->pc >> GUEST_PAGE_BITS, last = (block->pc + block->guest_bytes - 1) >> GUEST_PAGE_BITS;
     if (block->guest_bytes == 0) last = first;
     for (uint64_t page = first; page <= last; page++) note_page(table, page, block);
-    place(table, block);
+    place(table, table->slots, block);
 }
 
 Block *block_at_host(const BlockTable *table, const uint8_t *address) {
-    uint32_t low = 0, high = __atomic_load_n(&table->count, __ATOMIC_ACQUIRE);
+    const BlockList *list = __atomic_load_n(&table->by_address, __ATOMIC_ACQUIRE);
+    uint32_t low = 0, high = __atomic_load_n(&list->count, __ATOMIC_ACQUIRE);
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        if (table->by_address[middle]->host.code <= address) low = middle + 1;
+        if (list->at[middle]->host.code <= address) low = middle + 1;
         else high = middle;
     }
     if (!low) return NULL;
-    Block *block = table->by_address[low - 1];
+    Block *block = list->at[low - 1];
     return address < block->host.code + block->host.size ? block : NULL;
 }
 
@@ -98,11 +121,12 @@ static bool overlaps(const Block *block, uint64_t start, uint64_t end) {
 }
 
 void blocks_in_range(BlockTable *table, uint64_t start, uint64_t end, void (*each)(void *, Block *), void *context) {
-    if (start >= end || !table->count) return;
+    const BlockList *list = table->by_address;
+    if (start >= end || !list->count) return;
     uint64_t first = start >> GUEST_PAGE_BITS, last = (end - 1) >> GUEST_PAGE_BITS;
     if (last - first >= PAGE_BUCKETS) {
-        for (uint32_t i = 0; i < table->count; i++)
-            if (overlaps(table->by_address[i], start, end)) each(context, table->by_address[i]);
+        for (uint32_t i = 0; i < list->count; i++)
+            if (overlaps(list->at[i], start, end)) each(context, list->at[i]);
         return;
     }
     for (uint64_t page = first; page <= last; page++)

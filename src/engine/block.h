@@ -2,7 +2,9 @@
 //
 // Translated blocks and how they are found: by guest pc and mode, by guest page, by host address.
 //
-// Readers of the table take no lock; there is one writer at a time. A block's memory lives until the code memory is emptied.
+// Readers of block_find and block_at_host take no lock; everything else is called with the engine's lock held (engine/world.c). A
+// table that grows is replaced by a bigger one, and the old one stays readable until the next reset, before which the world is
+// stopped. A block's memory lives as long.
 #ifndef KILN_ENGINE_BLOCK_H
 #define KILN_ENGINE_BLOCK_H
 
@@ -21,11 +23,23 @@ struct Block {
 typedef struct PageEntry PageEntry;
 enum { PAGE_BUCKETS = 4096, GUEST_PAGE_BITS = 12 };
 
-typedef struct BlockTable {
-    Block **slots;            // open addressing, power of two
-    uint32_t capacity, used;
-    Block **by_address;       // ascending code addresses
+// A power of two of slots, open addressing.
+typedef struct BlockSlots {
+    struct BlockSlots *older; // replaced by this one
+    uint32_t capacity;
+    Block *at[];
+} BlockSlots;
+
+typedef struct BlockList {
+    struct BlockList *older;
     uint32_t count, room;
+    Block *at[];
+} BlockList;
+
+typedef struct BlockTable {
+    BlockSlots *slots;
+    uint32_t used;
+    BlockList *by_address;    // ascending code addresses
     PageEntry *pages[PAGE_BUCKETS];
     Arena arena;              // blocks, their fault tables, page entries
 } BlockTable;

@@ -52,6 +52,8 @@ typedef struct Cpu {
 
     // -- not known to generated code
     Engine *engine;
+    struct Cpu *next;       // in the engine's list of threads
+    uint32_t inside;        // this thread may hold addresses of blocks (engine/world.c)
     IbcEntry *ibc_real;
     uint32_t mode;          // guest mode flags, as Guest.mode computes them
     bool exiting;           // the Linux layer asks engine_run to return

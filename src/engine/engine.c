@@ -69,13 +69,17 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     cpu->raised = -1;
     cpu->in_interpreter = false;
     cpu->interp_jump = NULL;
-    if (from) return cpu;
-    cpu->guest_mxcsr = cpu->host_mxcsr = host_default_fpenv();
-    engine->guest->reset(cpu);
+    cpu->inside = 0;
+    if (!from) {
+        cpu->guest_mxcsr = cpu->host_mxcsr = host_default_fpenv();
+        engine->guest->reset(cpu);
+    }
+    world_add(engine, cpu);
     return cpu;
 }
 
 void cpu_free(Cpu *cpu) {
+    world_remove(cpu->engine, cpu);
     munmap(cpu->ibc_real, IBC_BYTES);
     munmap(cpu, sizeof *cpu);
 }
@@ -96,6 +100,7 @@ void engine_poll_clear(Cpu *cpu) {
 static void raise_exception(Cpu *cpu, KirException code) {
     Engine *engine = cpu->engine;
     if (code == KIR_EXC_RESUME) return;
+    world_leave(cpu);
     if (code == KIR_EXC_SYSCALL) engine->counters.syscalls++;
     if (code == KIR_EXC_FENCE_I) cpu->pc += 4; // goes on behind it, once the hook has seen to what changed
     engine->hooks.exception(cpu, code);
@@ -131,6 +136,7 @@ static void take_fault(Cpu *cpu) {
         cpu->raised = -1;
         raise_exception(cpu, code);
     } else {
+        world_leave(cpu);
         cpu->engine->hooks.fault(cpu);
     }
 }
@@ -155,7 +161,7 @@ static void step_interpreted(Cpu *cpu) {
     switch (interp_run(cpu, block->kir, &code)) {
     case INTERP_CONTINUE: break;
     case INTERP_EXCEPTION: raise_exception(cpu, code); break;
-    case INTERP_FAULT: engine->hooks.fault(cpu); break;
+    case INTERP_FAULT: take_fault(cpu); break;
     }
 }
 
@@ -176,10 +182,14 @@ void engine_run(Cpu *cpu) {
             cpu->engine->hooks.poll(cpu);
             continue;
         }
+        // A request whose poll word was cleared before its cache was emptied.
+        if (cpu->ibc != cpu->ibc_real) __atomic_store_n(&cpu->ibc, cpu->ibc_real, __ATOMIC_RELEASE);
         update_mode(cpu);
         if (traced) dump_execution(cpu);
+        world_enter(cpu);
         if (interpreted) step_interpreted(cpu);
         else step_fast(cpu);
+        world_leave(cpu);
     }
 }
 

@@ -31,6 +31,9 @@ typedef struct EngineHooks {
     const char *(*symbol)(uint64_t pc, uint64_t *offset);
 } EngineHooks;
 
+// Guest addresses, both inclusive.
+typedef struct LogRange { uint64_t first, last; } LogRange;
+
 typedef struct EngineOptions {
     EngineTier tier;
     unsigned max_block_insns;   // 1 for one-insn-per-tb
@@ -42,6 +45,8 @@ typedef struct EngineOptions {
     bool no_link;               // every exit goes through the dispatch loop
     bool measure;               // count nanoseconds too (--stats)
     bool shared_memory;         // assume from the start that guest memory is shared (tests)
+    LogRange *log_ranges;       // what dumps of code are restricted to; none: everything
+    size_t log_range_count;
     bool eval_all;              // every operation that kir_eval knows goes through it (tests the fallback path)
 } EngineOptions;
 
@@ -56,6 +61,11 @@ const EngineOptions *engine_options(const Engine *engine);
 // A cpu for a new guest thread, all registers as after reset; or a copy of `from` (clone).
 Cpu *cpu_new(Engine *engine, const Cpu *from);
 void cpu_free(Cpu *cpu);
+
+// Around a fork of the process by one of several threads: before it in the parent, after it in the parent (child = NULL) and in the
+// child (its only cpu).
+void engine_before_fork(Engine *engine);
+void engine_after_fork(Engine *engine, Cpu *child);
 
 // Runs the guest from cpu->pc until cpu->exiting. Sets current_cpu.
 void engine_run(Cpu *cpu);
@@ -85,6 +95,19 @@ void engine_invalidate(Engine *engine, uint64_t start, uint64_t end);
 void engine_memory_is_shared(Engine *engine);
 // Any block in this range? (for deciding whether a write must be caught)
 bool engine_has_code(Engine *engine, uint64_t start, uint64_t end);
+
+// ---- for a debugger; costs nothing while unused (watch.c) -----------------------------------------------------------------------
+typedef enum EngineWatch {
+    WATCH_GO_ON,    // run on
+    WATCH_ONE_INSN, // execute one instruction, then ask again
+    WATCH_AGAIN,    // something changed (cpu->exiting, a pending signal): ask again
+} EngineWatch;
+// Asked before a thread goes on with guest code, on that thread, outside, all homes right; it may wait, and change registers and memory.
+// Threads in linked code come by at breakpoints, and when they are asked to poll. NULL: nobody is asked.
+typedef EngineWatch (*EngineWatcher)(Cpu *cpu);
+void engine_watch(Engine *engine, EngineWatcher watcher);
+// The watcher is asked each time a thread is about to execute the instruction at pc.
+void engine_breakpoint(Engine *engine, uint64_t pc, bool set);
 
 // Counters (engine/counters.def). Plain: counts of several threads may be lost.
 typedef struct Counters {

@@ -18,12 +18,39 @@ struct Engine {
     Arena scratch;      // of one translation
     Arena kir;          // blocks of the interpreter
     Counters counters;
+    // world.c
+    Cpu *cpus;
+    uint32_t lock, stop;
+    Cpu *lock_owner;
+    bool threaded;      // more than one cpu
     bool memory_shared; // engine_memory_is_shared was called
+    // watch.c
+    EngineWatcher watcher;
+    uint64_t *breakpoints;
+    uint32_t breakpoint_count;
+    Arena watched;      // the instruction that is being stepped
 };
+
+// world.c. enter, leave: the calling thread, around everything that holds blocks. lock, unlock: around everything that writes.
+// stop, resume: with the lock held; between them no thread but the caller is inside.
+void world_enter(Cpu *cpu);
+void world_leave(Cpu *cpu);
+void world_lock(Engine *engine);
+void world_unlock(Engine *engine);
+void world_stop(Engine *engine);
+void world_resume(Engine *engine);
+void world_clear_caches(Engine *engine);
+void world_add(Engine *engine, Cpu *cpu);
+void world_remove(Engine *engine, Cpu *cpu);
 
 // translate.c: the block at pc, made if need be. Never NULL.
 Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode);
-// link.c
+// One instruction for the interpreter. It is valid until the next call.
+const KirBlock *engine_one_insn(Engine *engine, uint64_t pc, uint32_t mode);
+// watch.c: at most so many instructions fit in a block at pc before the next breakpoint.
+unsigned watch_max_insns(const Engine *engine, uint64_t pc, unsigned max_insns);
+bool watch_breakpoint_at(const Engine *engine, uint64_t pc);
+// link.c; link_exit takes the lock itself
 void link_exit(Engine *engine, ExitRecord *record, Block *target);
 void unlink_incoming(Engine *engine, Block *block);
 void clear_ibc(Cpu *cpu);

@@ -5,14 +5,23 @@
 #include "engine/internal.h"
 #include <string.h>
 
-void link_exit(Engine *engine, ExitRecord *record, Block *target) {
-    if (!record->jump || record->linked || engine->options.no_link) return;
-    if (record->block->invalid || target->invalid || record->block->mode != target->mode) return;
+static void link_locked(Engine *engine, ExitRecord *record, Block *target) {
+    if (record->linked || record->block->invalid || target->invalid || record->block->mode != target->mode) return;
+    if (watch_breakpoint_at(engine, target->pc)) return;
     record->linked = target;
     record->next = target->incoming;
     target->incoming = record;
     host_patch(&engine->memory, record->jump, target->host.code);
     engine->counters.links_patched++;
+}
+
+void link_exit(Engine *engine, ExitRecord *record, Block *target) {
+    if (!record->jump || engine->options.no_link) return;
+    // Waiting for the lock is being outside: the code memory may be emptied meanwhile, and the record with it.
+    uint64_t flushes = engine->counters.code_flushes;
+    world_lock(engine);
+    if (engine->counters.code_flushes == flushes) link_locked(engine, record, target);
+    world_unlock(engine);
 }
 
 void unlink_incoming(Engine *engine, Block *block) {
@@ -40,19 +49,31 @@ static void invalidate(void *context, Block *block) {
     engine->counters.blocks_invalidated++;
 }
 
-void engine_invalidate(Engine *engine, uint64_t start, uint64_t end) {
-    uint64_t before = engine->counters.blocks_invalidated;
-    blocks_in_range(&engine->blocks, start, end, invalidate, engine);
-    if (engine->counters.blocks_invalidated != before && current_cpu) clear_ibc(current_cpu);
-}
-
 static void note(void *context, Block *block) {
     (void)block;
     *(bool *)context = true;
 }
 
-bool engine_has_code(Engine *engine, uint64_t start, uint64_t end) {
+static bool has_code(Engine *engine, uint64_t start, uint64_t end) {
     bool found = false;
     blocks_in_range(&engine->blocks, start, end, note, &found);
     return found;
+}
+
+bool engine_has_code(Engine *engine, uint64_t start, uint64_t end) {
+    world_lock(engine);
+    bool found = has_code(engine, start, end);
+    world_unlock(engine);
+    return found;
+}
+
+void engine_invalidate(Engine *engine, uint64_t start, uint64_t end) {
+    world_lock(engine);
+    if (has_code(engine, start, end)) {
+        world_stop(engine);
+        blocks_in_range(&engine->blocks, start, end, invalidate, engine);
+        world_clear_caches(engine);
+        world_resume(engine);
+    }
+    world_unlock(engine);
 }

@@ -69,19 +69,25 @@ static void count(Engine *engine, const Block *block, const KirBlock *kir) {
     c->helper_calls_translated += block->host.helper_calls;
 }
 
+// With the lock held, by a thread that holds no block itself.
 static void flush(Engine *engine) {
+    world_stop(engine);
     engine->counters.code_flushes++;
     block_table_reset(&engine->blocks);
     code_memory_reset(&engine->memory);
     host_write_stubs(engine->host, &engine->memory);
-    if (current_cpu) clear_ibc(current_cpu);
+    world_clear_caches(engine);
+    world_resume(engine);
 }
 
 void engine_memory_is_shared(Engine *engine) {
-    if (engine->memory_shared) return;
-    engine->memory_shared = true;
-    host_memory_is_shared(engine->host);
-    if (engine->blocks.count) flush(engine);
+    world_lock(engine);
+    if (!engine->memory_shared) {
+        engine->memory_shared = true;
+        host_memory_is_shared(engine->host);
+        if (engine->blocks.by_address->count) flush(engine);
+    }
+    world_unlock(engine);
 }
 
 // NULL: out of room, or *max_insns was made smaller; try again.
@@ -109,14 +115,32 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *ma
     return block;
 }
 
-Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode) {
-    Block *block = block_find(&engine->blocks, pc, mode);
-    if (block) return block;
+static Block *make_block(Engine *engine, uint64_t pc, uint32_t mode) {
     uint64_t start = engine->options.measure ? nanoseconds() : 0;
     unsigned max_insns = engine->options.max_block_insns ? engine->options.max_block_insns : DEFAULT_MAX_INSNS;
+    max_insns = watch_max_insns(engine, pc, max_insns);
+    Block *block;
     do block = translate(engine, pc, mode, &max_insns);
     while (!block);
     block_insert(&engine->blocks, block);
     if (engine->options.measure) engine->counters.translate_ns += nanoseconds() - start;
     return block;
+}
+
+Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode) {
+    Block *block = block_find(&engine->blocks, pc, mode);
+    if (block) return block;
+    world_lock(engine);
+    block = block_find(&engine->blocks, pc, mode); // another thread may have made it meanwhile
+    if (!block) block = make_block(engine, pc, mode);
+    world_unlock(engine);
+    return block;
+}
+
+const KirBlock *engine_one_insn(Engine *engine, uint64_t pc, uint32_t mode) {
+    world_lock(engine);
+    arena_reset(&engine->watched);
+    const KirBlock *kir = to_kir(engine, &engine->watched, pc, mode, 1);
+    world_unlock(engine);
+    return kir;
 }

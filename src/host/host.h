@@ -21,7 +21,8 @@ typedef struct ExitRecord {
 } ExitRecord;
 
 // Where a global's value is at a faulting instruction when it is not at home.
-typedef enum HostPlace { PLACE_CONST, PLACE_GPR, PLACE_XMM, PLACE_SPILL, PLACE_GLOBAL } HostPlace;
+// CONST: value; WIDE: *(const KirWide *)value; GLOBAL: at that offset in the guest's state.
+typedef enum HostPlace { PLACE_CONST, PLACE_WIDE, PLACE_GPR, PLACE_XMM, PLACE_SPILL, PLACE_GLOBAL } HostPlace;
 typedef struct HostFaultEntry {
     uint16_t global;
     uint8_t place; // HostPlace

@@ -4,7 +4,7 @@
 //
 // Plain loads and stores are single host instructions of the right width, so they are as atomic as the host
 // makes them (fully, when aligned) at any alignment. x86 orders loads with loads and stores with stores by
-// itself: an acquiring load and a releasing store are plain, a sequentially consistent store is an exchange.
+// itself: an acquiring load and a releasing store are plain, a sequentially consistent store is fenced.
 // Read-modify-write operations are compare-and-exchange loops with a lock prefix as long as they lie within
 // 16 aligned bytes, hence within a cache line: a locked access to two lines would stop every processor of the
 // machine. Beyond that no guest architecture promises atomicity, and they are done by a load and a store.
@@ -26,7 +26,7 @@ static bool is_wide_atomic(unsigned mem, uint64_t address) {
 }
 static bool is_sequential(unsigned mem) { return (mem & KIR_MEM_ACQUIRE) && (mem & KIR_MEM_RELEASE); }
 
-// Aligned 16-byte moves are atomic on machines with AVX (both vendors promise it), and on no others.
+// 16-byte moves are atomic when aligned on machines with AVX (both vendors promise it), and on no others.
 static bool wide_moves_are_atomic(void) {
     static signed char known;
     uint32_t eax, ebx, ecx, edx;
@@ -44,12 +44,13 @@ static KirValue wide_cas(uint64_t address, KirValue expected, KirValue desired) 
     return old;
 }
 
+// One instruction each, so that an access that runs into a page without access does nothing at all.
 static KirValue wide_move_load(uint64_t address) {
     union {
         Vector vector;
         KirValue value;
     } result;
-    __asm__ volatile("movdqa (%1), %0" : "=x"(result.vector) : "r"(address) : "memory");
+    __asm__ volatile("movdqu (%1), %0" : "=x"(result.vector) : "r"(address) : "memory");
     return result.value;
 }
 
@@ -58,32 +59,22 @@ static void wide_move_store(uint64_t address, KirValue value) {
         KirValue value;
         Vector vector;
     } source = {value};
-    __asm__ volatile("movdqa %1, (%0)" : : "r"(address), "x"(source.vector) : "memory");
+    __asm__ volatile("movdqu %1, (%0)" : : "r"(address), "x"(source.vector) : "memory");
 }
 
 static KirValue wide_load(unsigned mem, uint64_t address) {
-    if (is_wide_atomic(mem, address)) {
-        if (wide_moves_are_atomic()) return wide_move_load(address);
-        return wide_cas(address, (KirValue){.u64 = {0}},
-                        (KirValue){.u64 = {0}}); // exchanges nothing, or 0 for 0
-    }
-    const volatile U64 *p = (const volatile U64 *)address;
-    return (KirValue){.u64 = {p[0], p[1]}};
+    if (!is_wide_atomic(mem, address) || wide_moves_are_atomic()) return wide_move_load(address);
+    return wide_cas(address, (KirValue){.u64 = {0}}, (KirValue){.u64 = {0}}); // exchanges nothing, or 0 for 0
 }
 
 static void wide_store(unsigned mem, uint64_t address, KirValue value) {
-    if (is_wide_atomic(mem, address) && wide_moves_are_atomic()) {
+    if (!is_wide_atomic(mem, address) || wide_moves_are_atomic()) {
         wide_move_store(address, value);
-    } else if (is_wide_atomic(mem, address)) {
-        KirValue before = {.u64 = {0}}, seen;
-        while (seen = wide_cas(address, before, value), memcmp(&seen, &before, sizeof seen))
-            before = seen;
-    } else {
-        volatile U64 *p = (volatile U64 *)address;
-        *(volatile U8 *)(address + 15) = value.u8[15]; // faults before anything is written
-        p[0] = value.u64[0];
-        p[1] = value.u64[1];
+        return;
     }
+    KirValue before = {.u64 = {0}}, seen;
+    while (seen = wide_cas(address, before, value), memcmp(&seen, &before, sizeof seen))
+        before = seen;
 }
 
 // ---- loads and stores ---------------------------------------------------------------------------

@@ -217,7 +217,7 @@ static bool check_aux(Verifier *v, const KirInsn *insn) {
     case KIR_AUX_FP: ok = insn->aux < KIR_FP_EXACT << 1 && kir_round_name(insn->aux & KIR_FP_ROUND); break;
     case KIR_AUX_MEM: return check_memory(v, insn);
     case KIR_AUX_VEC: return check_vector(v, insn);
-    case KIR_AUX_HELPER: return true;
+    case KIR_AUX_NONE: ok = insn->aux == 0; break;
     default: break;
     }
     return ok || fail(v, "unknown modifier %#x", insn->aux);
@@ -234,18 +234,14 @@ static bool check_rules(Verifier *v, const KirInsn *insn) {
             return fail(v, "the global has another type");
         return insn->type == type_of(v, insn->b) || fail(v, "type field differs from the value's");
     case KIR_STORE:
-        if (insn->type != type_of(v, insn->b)) return fail(v, "type field differs from the value's");
-        break;
+        return insn->type == type_of(v, insn->b) || fail(v, "type field differs from the value's");
     case KIR_CALL:
     case KIR_CALL3: return check_helper(v, insn);
     case KIR_BFX ... KIR_BFI: return check_field(v, insn);
     case KIR_FUNNEL: return insn->c < kir_type_bits((KirType)insn->type) || fail(v, "shifted by %u", insn->c);
-    case KIR_CMP: break;
-    default:
-        if (!check_conversion(v, insn)) return false;
-        break;
+    case KIR_CMP: return true;
+    default: return check_conversion(v, insn);
     }
-    return check_aux(v, insn);
 }
 
 static bool check_insn(Verifier *v) {
@@ -264,7 +260,7 @@ static bool check_insn(Verifier *v) {
         return fail(v, final ? "final exit inside the block" : "no final exit");
     return check_slot(v, insn, info->operands[0], insn->a, 'a') &&
            check_slot(v, insn, info->operands[1], insn->b, 'b') &&
-           check_slot(v, insn, info->operands[2], insn->c, 'c') && check_rules(v, insn);
+           check_slot(v, insn, info->operands[2], insn->c, 'c') && check_rules(v, insn) && check_aux(v, insn);
 }
 
 // ---- the block ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 // one store while others run it. Unlinked, it leads to a stub behind the block that names the exit and leaves to the engine.
 // A backward exit polls first. An indirect exit looks its target up in the thread's indirect-branch cache, returns in a part of
 // their own; asking a thread to stop points it to an empty cache, so indirect exits need no poll.
+#include <string.h>
 #include "host/x86_64/emit.h"
 
 // ---- cold paths, faults, arrays -------------------------------------------------------------------------------------------
@@ -47,6 +48,14 @@ static void collect_entry(Emit *e, const KirFaultEntry *from) {
     if (e->insns[root].op == KIR_CONST) {
         entry->place = PLACE_CONST;
         entry->value = e->insns[root].imm;
+        return;
+    }
+    if (e->insns[root].op == KIR_CONSTV) {
+        KirWide *wide = code_data_alloc(e->memory, sizeof *wide);
+        if (wide) *wide = e->kir->wides[e->insns[root].a];
+        else e->c.overflow = true;
+        entry->place = PLACE_WIDE;
+        entry->value = (uint64_t)wide;
         return;
     }
     if (value->reg != NO_REG) {
@@ -276,6 +285,7 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *sc
     emit_all(&e);
     write_cold_paths(&e);
     if (e.c.overflow || e.too_complex) {
+        memset(data, 0, (size_t)(memory->data_next - data)); // code_data_alloc promises zeroes
         memory->data_next = data;
         out->too_complex = e.too_complex;
         return false;

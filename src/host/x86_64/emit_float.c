@@ -338,9 +338,13 @@ void emit_move(Emit *e, KirRef v, const KirInsn *insn) {
     case KIR_NANUNBOX: emit_unbox(e, v, insn); break;
     case KIR_BITCAST: {
         unsigned w = kir_type_bits((KirType)insn->type) == 64;
-        if (e->values[v].xmm == value_of(e, insn->a)->xmm) { // only constants get here: others share the register
+        bool from_xmm = value_of(e, insn->a)->xmm;
+        if (e->values[v].xmm && from_xmm) { // of one kind: only constants get here, others share the register
             unsigned a = use_xmm(e, insn->a), dst = def_xmm_over(e, v, insn->a);
             if (dst != a) s_mov(&e->c, dst, a);
+        } else if (!e->values[v].xmm && !from_xmm) {
+            unsigned a = use_gpr(e, insn->a), dst = def_gpr_over(e, v, insn->a);
+            if (dst != a) x_mov_rr(&e->c, 1, dst, a);
         } else if (e->values[v].xmm) {
             unsigned a = use_gpr(e, insn->a), dst = def_xmm(e, v);
             s_rr(&e->c, S_FROM_GPR, w, dst, a);

@@ -313,19 +313,18 @@ X86Cond emit_condition(Emit *e, KirRef v) {
 
 static void emit_cmp(Emit *e, KirRef v, const KirInsn *insn) {
     X86Cond cc = emit_compare(e, insn);
+    e->locked[0] = 0; // the flags are all that is left of the operands
     unsigned dst = def_gpr(e, v);
     // setcc then widen: the result register may be an operand, so it is not cleared before the compare.
     x_setcc(&e->c, cc, dst);
     x_movzx8(&e->c, dst, dst);
 }
 
+// The condition comes first: loads and moves that bring the operands into registers leave the flags alone.
 static void emit_select(Emit *e, KirRef v, const KirInsn *insn) {
-    unsigned yes = use_gpr(e, insn->b), no = use_gpr(e, insn->c);
-    // Moves between the compare and the cmov do not touch flags; operands stay readable until the result is written.
-    uint16_t locked = e->locked[0];
     X86Cond cc = emit_condition(e, insn->a);
-    e->locked[0] = locked; // the flags are all that is left of the compare
-    unsigned dst = def_gpr_over(e, v, insn->c);
+    e->locked[0] = 0;
+    unsigned yes = use_gpr(e, insn->b), no = use_gpr(e, insn->c), dst = def_gpr_over(e, v, insn->c);
     if (dst == yes && dst != no) {
         x_cmov(&e->c, cc ^ 1, 1, dst, no);
     } else {
@@ -335,9 +334,8 @@ static void emit_select(Emit *e, KirRef v, const KirInsn *insn) {
 }
 
 static void emit_select_xmm(Emit *e, KirRef v, const KirInsn *insn) {
-    unsigned yes = use_xmm(e, insn->b), no = use_xmm(e, insn->c);
     X86Cond cc = emit_condition(e, insn->a);
-    unsigned dst = def_xmm(e, v);
+    unsigned yes = use_xmm(e, insn->b), no = use_xmm(e, insn->c), dst = def_xmm(e, v);
     if (dst == no && dst != yes) {
         uint8_t *skip = x_jcc_short(&e->c, cc ^ 1);
         s_mov(&e->c, dst, yes);

@@ -108,7 +108,8 @@ static void use_fault_entries(Emit *e, uint32_t at, uint32_t *next) {
 static void plan_operands(Emit *e, uint32_t at, KirInsn *insn) {
     uint32_t *refs[3];
     int n = kir_operands(insn, refs);
-    bool takes_flags = insn->op == KIR_EXIT_IF || insn->op == KIR_EXIT_COND || insn->op == KIR_SELECT;
+    bool selects = insn->op == KIR_SELECT && !e->host->options->eval_all; // the evaluator needs the truth value itself
+    bool takes_flags = insn->op == KIR_EXIT_IF || insn->op == KIR_EXIT_COND || selects;
     for (int i = 0; i < n; i++) {
         if (*refs[i] == KIR_NONE) continue;
         bool as_flags = takes_flags && refs[i] == &insn->a && e->insns[insn->a].op == KIR_CMP;
@@ -159,7 +160,7 @@ static void plan_instruction(Plan *p, uint32_t at, uint32_t *next_fault) {
         use_fault_entries(e, at, next_fault);
     }
     switch (insn.op) {
-    case KIR_NOP: case KIR_INSN: case KIR_CONSTV: return;
+    case KIR_NOP: case KIR_INSN: return;
     case KIR_SET: plan_set(p, at, &insn); return;
     case KIR_GET: {
         value->xmm = is_vector_type((KirType)insn.type);
@@ -167,7 +168,7 @@ static void plan_instruction(Plan *p, uint32_t at, uint32_t *next_fault) {
         if (e->host->xmm_of_global[insn.a] != NO_REG) cancel_register(p, at, e->host->xmm_of_global[insn.a], true);
         return;
     }
-    case KIR_CONST: value->xmm = is_vector_type((KirType)insn.type); return;
+    case KIR_CONST: case KIR_CONSTV: value->xmm = is_vector_type((KirType)insn.type); return;
     default: break;
     }
     bool dead = info->flags & KIR_FLAG_PURE && !value->last_use;

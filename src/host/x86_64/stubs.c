@@ -225,6 +225,7 @@ static uint64_t entry_value(const Cpu *cpu, const ucontext_t *context, const Hos
     *high_half = 0;
     switch ((HostPlace)entry->place) {
     case PLACE_CONST: return entry->value;
+    case PLACE_WIDE: *high_half = ((const KirWide *)entry->value)->hi; return ((const KirWide *)entry->value)->lo;
     case PLACE_GPR: return (uint64_t)context->uc_mcontext.gregs[context_gpr[entry->reg]];
     case PLACE_XMM: {
         uint64_t both[2];

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//
+// What a debugger needs of the engine. While there are breakpoints, no block runs over one, no exit is linked to a block that begins at
+// one, and none enters the cache of indirect targets: so the dispatch loop, and with it the watcher, sees each arrival at a
+// breakpoint, and everything else runs at full speed. Single instructions are interpreted (engine.c).
+#include "engine/internal.h"
+#include "base/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+void engine_watch(Engine *engine, EngineWatcher watcher) { __atomic_store_n(&engine->watcher, watcher, __ATOMIC_RELEASE); }
+
+bool watch_breakpoint_at(const Engine *engine, uint64_t pc) {
+    for (uint32_t i = 0; i < engine->breakpoint_count; i++)
+        if (engine->breakpoints[i] == pc) return true;
+    return false;
+}
+
+static void add(Engine *engine, uint64_t pc) {
+    uint64_t *list = reallocarray(engine->breakpoints, engine->breakpoint_count + 1, sizeof *list);
+    if (!list) fatal("out of memory (breakpoints)");
+    list[engine->breakpoint_count++] = pc;
+    engine->breakpoints = list;
+}
+
+void engine_breakpoint(Engine *engine, uint64_t pc, bool set) {
+    world_lock(engine);
+    if (set && !watch_breakpoint_at(engine, pc)) add(engine, pc);
+    for (uint32_t i = 0; i < engine->breakpoint_count && !set; i++)
+        if (engine->breakpoints[i] == pc) engine->breakpoints[i--] = engine->breakpoints[--engine->breakpoint_count];
+    world_unlock(engine);
+    engine_invalidate(engine, pc, pc + 1);
+}
+
+unsigned watch_max_insns(const Engine *engine, uint64_t pc, unsigned max_insns) {
+    if (!engine->breakpoint_count) return max_insns;
+    const uint8_t *bytes;
+    size_t size = engine->hooks.fetch(NULL, pc, &bytes);
+    char text[128];
+    uint64_t done = 0;
+    for (unsigned count = 0; count < max_insns; count++) {
+        if (count && watch_breakpoint_at(engine, pc + done)) return count;
+        unsigned length = done < size ? engine->guest->disassemble(text, sizeof text, bytes + done, size - done, pc + done) : 0;
+        // An instruction that spans two mappings ends the look-ahead: what follows is a block of its own.
+        if (!length) return count ? count : 1;
+        done += length;
+    }
+    return max_insns;
+}

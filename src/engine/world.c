@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+//
+// Several threads in one engine.
+//
+// A thread is *inside* while it looks blocks up, runs generated code or links exits: it may then hold addresses of blocks. Everything
+// else (system calls, hooks, waiting) is outside. What takes blocks away from under threads (emptying the code memory, invalidating
+// blocks) first stops the world: no thread goes inside, and all have come out. They come out because they are asked to poll, and every
+// cycle of generated code contains a poll.
+//
+//   entering                              stopping
+//     inside = 1                            stop = 1
+//     full fence                            full fence
+//     stop?  -> inside = 0, wait            ask every other thread to poll, wait until its inside is 0
+//
+// One lock guards all writing: translation, linking, the list of threads. Whoever has to wait for it is outside meanwhile, so the
+// holder may stop the world. With a single thread none of this costs anything: `threaded` is false until a second cpu exists.
+#include "engine/internal.h"
+#include "base/error.h"
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static void futex_wait(uint32_t *word, uint32_t value) {
+    struct timespec limit = {.tv_nsec = 2000000}; // a lost wake-up costs two milliseconds, not the process
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &limit, NULL, 0);
+}
+
+static void futex_wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
+
+// ---- inside and outside -----------------------------------------------------------------------------------------------------
+void world_enter(Cpu *cpu) {
+    Engine *engine = cpu->engine;
+    if (!engine->threaded) return;
+    for (;;) {
+        __atomic_store_n(&cpu->inside, 1, __ATOMIC_SEQ_CST);
+        if (!__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) return;
+        world_leave(cpu);
+        futex_wait(&engine->stop, 1);
+    }
+}
+
+void world_leave(Cpu *cpu) {
+    Engine *engine = cpu->engine;
+    if (!engine->threaded) return;
+    __atomic_store_n(&cpu->inside, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) futex_wake(&cpu->inside);
+}
+
+// ---- the lock -----------------------------------------------------------------------------------------------------------------
+// 0: free, 1: taken, 2: taken and waited for.
+static void lock_slowly(uint32_t *lock) {
+    while (__atomic_exchange_n(lock, 2, __ATOMIC_ACQUIRE)) futex_wait(lock, 2);
+}
+
+void world_lock(Engine *engine) {
+    if (!engine->threaded) return;
+    uint32_t expected = 0;
+    if (!__atomic_compare_exchange_n(&engine->lock, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        Cpu *cpu = current_cpu;
+        bool inside = cpu && cpu->inside;
+        if (inside) world_leave(cpu);
+        lock_slowly(&engine->lock);
+        // The holder is not stopped by anybody else, so it may go inside without looking.
+        if (inside) __atomic_store_n(&cpu->inside, 1, __ATOMIC_SEQ_CST);
+    }
+    engine->lock_owner = current_cpu;
+}
+
+void world_unlock(Engine *engine) {
+    if (!engine->threaded) return;
+    engine->lock_owner = NULL;
+    if (__atomic_exchange_n(&engine->lock, 0, __ATOMIC_RELEASE) == 2) futex_wake(&engine->lock);
+}
+
+// ---- stopping ------------------------------------------------------------------------------------------------------------------
+void world_stop(Engine *engine) {
+    if (!engine->threaded) return;
+    __atomic_store_n(&engine->stop, 1, __ATOMIC_SEQ_CST);
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) {
+        if (cpu == current_cpu) continue;
+        if (__atomic_load_n(&cpu->inside, __ATOMIC_SEQ_CST)) engine_poll_request(cpu);
+    }
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) {
+        if (cpu == current_cpu) continue;
+        while (__atomic_load_n(&cpu->inside, __ATOMIC_SEQ_CST)) futex_wait(&cpu->inside, 1);
+    }
+}
+
+void world_resume(Engine *engine) {
+    if (!engine->threaded) return;
+    __atomic_store_n(&engine->stop, 0, __ATOMIC_SEQ_CST);
+    futex_wake(&engine->stop);
+}
+
+void world_clear_caches(Engine *engine) {
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) clear_ibc(cpu);
+}
+
+// ---- the list of threads -----------------------------------------------------------------------------------------------------------
+// The second cpu is made by the only thread there is, outside, so `threaded` changes when nobody looks.
+void world_add(Engine *engine, Cpu *cpu) {
+    if (engine->cpus) engine->threaded = true;
+    world_lock(engine);
+    cpu->next = engine->cpus;
+    engine->cpus = cpu;
+    world_unlock(engine);
+}
+
+void world_remove(Engine *engine, Cpu *cpu) {
+    // A process that shared our memory (vfork) may have been killed in the middle of anything.
+    if (engine->lock_owner == cpu && cpu != current_cpu) world_unlock(engine);
+    world_lock(engine);
+    for (Cpu **link = &engine->cpus; *link; link = &(*link)->next) {
+        if (*link != cpu) continue;
+        *link = cpu->next;
+        break;
+    }
+    world_unlock(engine);
+    // Back to one thread: the remaining one is the caller (or the last thread of the process ends).
+    if (engine->cpus && !engine->cpus->next && engine->cpus == current_cpu) engine->threaded = false;
+}
+
+void engine_before_fork(Engine *engine) { world_lock(engine); }
+
+void engine_after_fork(Engine *engine, Cpu *child) {
+    world_unlock(engine);
+    if (!child) return;
+    // The other threads are not in the child. Their cpus' memory is lost: it may be in use by a signal handler's copy of a pointer.
+    engine->cpus = child;
+    child->next = NULL;
+    child->inside = 0;
+    engine->lock = engine->stop = 0;
+    engine->threaded = false;
+}
