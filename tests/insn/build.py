@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Building and running the guest programs of this folder."""
 
+import contextlib
+import fcntl
 import pathlib
 import subprocess
 import sys
@@ -13,11 +15,27 @@ CFLAGS = ["-march=rv64gc", "-mabi=lp64d", "-O2", "-Wall", "-Wextra", "-Werror", 
 QEMU = ["qemu-riscv64", "-cpu", "rv64,zba=true,zbb=true,zbc=true,zbs=true"]
 
 
-def link(executable, sources):
-    """Compiles what changed and links; the objects lie beside the executable's folder."""
+@contextlib.contextmanager
+def alone(directory):
+    """Several runs (of other tiers) may share the directory; one builds at a time."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def newer(made, sources):
+    return made.exists() and made.stat().st_mtime >= max(path.stat().st_mtime for path in sources)
+
+
+def link(executable, sources, blobs=()):
+    """Compiles and links what changed; the objects lie beside the executable's folder."""
     executable.parent.mkdir(parents=True, exist_ok=True)
     objects = [compile_source(pathlib.Path(source), executable.parent.parent / "objects") for source in sources]
-    subprocess.run([GCC, *CFLAGS, "-o", executable, *objects], check=True)
+    if not newer(executable, [*objects, *blobs]):
+        made = executable.with_suffix(".new")
+        subprocess.run([GCC, *CFLAGS, "-o", made, *objects], check=True)
+        made.replace(executable)
     return executable
 
 
@@ -26,8 +44,7 @@ def compile_source(source, directory):
         return source
     directory.mkdir(parents=True, exist_ok=True)
     made = directory / f"{source.parent.name}-{source.name}.o"
-    newest = max(path.stat().st_mtime for path in (source, HERE / "guest.h", HERE / "asm" / "check.h"))
-    if not made.exists() or made.stat().st_mtime < newest:
+    if not newer(made, (source, HERE / "guest.h", HERE / "asm" / "check.h")):
         subprocess.run([GCC, *CFLAGS, "-c", "-o", made, source], check=True)
     return made
 
@@ -35,8 +52,8 @@ def compile_source(source, directory):
 def build_units(program, directory):
     """Links the driver with a program's units; returns the executable."""
     directory.mkdir(parents=True, exist_ok=True)
-    program.write(directory)
-    return link(directory / "insn", [HERE / "enter.S", HERE / "driver.c", directory / "units.S"])
+    blobs = program.write(directory)
+    return link(directory / "insn", [HERE / "enter.S", HERE / "driver.c", directory / "units.S"], blobs)
 
 
 def build_asm(source, directory):
@@ -63,7 +80,7 @@ class Reference:
 
     def __init__(self, executable, timeout):
         cached = executable.with_suffix(".expected")
-        if cached.exists() and cached.stat().st_mtime >= executable.stat().st_mtime:
+        if newer(cached, [executable]):
             lines = cached.read_text().splitlines()
         else:
             lines, trouble = execute([*QEMU, executable, "-e"], timeout)

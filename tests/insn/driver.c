@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The guest program around the generated units: makes an input state for each case, runs the unit, and prints
-// `name unit.state hash` over everything the unit could have changed, and how many signals it raised, if any. Freestanding:
-// needs write and exit; for units that fault, rt_sigaction, sigaltstack, mprotect and munmap.
+// `name unit.state hash` over everything the unit could have changed, and how many signals it raised, if any.
+// Freestanding: needs write and exit; for units that fault, rt_sigaction, sigaltstack, mprotect and munmap.
 //
 //   driver [-e] [-f] [-v UNIT STATE]
 //

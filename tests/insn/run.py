@@ -11,14 +11,16 @@ Exits with 0 only if every row has a case and all cases agree.
 
 import argparse
 import collections
+import os
 import pathlib
 import shlex
+import shutil
 import sys
 import time
 
 import faults
 import generate
-from build import HERE, QEMU, Reference, build_asm, build_units, cases_of, execute
+from build import HERE, QEMU, Reference, alone, build_asm, build_units, cases_of, execute
 from rows import load_rows
 from show import show_case, shrink_case
 
@@ -62,7 +64,8 @@ def run_asm(arguments, commands, totals):
     for source in sorted((HERE / "asm").glob("*.S")):
         if source.stem in ("head", "tail") or arguments.self and source.stem in NOT_IN_QEMU:
             continue
-        executable = build_asm(source, arguments.build / "asm")
+        with alone(arguments.build):
+            executable = build_asm(source, arguments.build / "asm")
         for tier, command in commands.items():
             lines, trouble = execute([*command, executable], 60)
             for line in lines:
@@ -80,13 +83,16 @@ def run_units(arguments, rows, commands, totals, seed, kind):
     label = f"{kind} seed {seed}"
     reproduce = f"--only {kind} --seed {seed} --scale {arguments.scale:g}"
     directory = arguments.build / f"{kind}-{seed}-{arguments.scale:g}"
-    executable = build_units(program, directory)
     timeout = 600 if arguments.long else 150
     emulate = ["-e"] if arguments.self else []
-    reference = Reference(executable, timeout)
+    with alone(arguments.build):
+        executable = build_units(program, directory)
+        reference = Reference(executable, timeout)
     totals.cases += len(reference.cases)
     for tier, command in commands.items():
         compare([*command, executable, *emulate], reference, tier, totals, timeout, label, reproduce)
+    if arguments.long:
+        shutil.rmtree(arguments.build)
     return missing
 
 
@@ -136,7 +142,7 @@ def parse_arguments():
     parser.add_argument("--kiln-args", default="", help="further options for kiln")
     parser.add_argument("--self", action="store_true", help="qemu in kiln's place")
     parser.add_argument("--quick", action="store_true", help="one program of each kind (the default)")
-    parser.add_argument("--long", type=int, nargs="?", const=25, default=0, metavar="N", help="N large programs of each kind")
+    parser.add_argument("--long", type=int, nargs="?", const=10, default=0, metavar="N", help="N large programs of each kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scale", type=float, help="size of a program; default 1, with --long 4")
     parser.add_argument("--only", choices=[*KINDS, "asm"], help="one kind of program")
@@ -151,6 +157,8 @@ def parse_arguments():
         parser.error("--verbose needs --only insn or --only faults")
     if arguments.scale is None:
         arguments.scale = 4 if arguments.long else 1
+    if arguments.long:
+        arguments.build /= f"long-{os.getpid()}"  # removed as it goes
     return arguments
 
 

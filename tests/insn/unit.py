@@ -146,7 +146,7 @@ code:
     .incbin "{code}"
     .balign 4
 code_end:
-    .rodata
+    .section .rodata
     .balign 8
     .globl units, units_end, names
 units:
@@ -191,10 +191,16 @@ class Program:
         self.place = [(start - low, end - low)]
 
     def write(self, directory):
-        """Writes units.S and its blobs."""
-        files = {"code": bytes(self.code), "units": b"".join(self.descriptors),
-                 "names": b"".join(name.encode().ljust(24, b"\0") for name in self.names)}
-        for name, data in files.items():
-            (directory / f"{name}.bin").write_bytes(data)
-        paths = {name: directory / f"{name}.bin" for name in files}
-        (directory / "units.S").write_text(SOURCE.format(**paths).replace(".rodata", ".section .rodata"))
+        """Writes units.S and its blobs, where they differ; returns the paths of the blobs."""
+        contents = {"code": bytes(self.code), "units": b"".join(self.descriptors),
+                    "names": b"".join(name.encode().ljust(24, b"\0") for name in self.names)}
+        paths = {name: directory / f"{name}.bin" for name in contents}
+        for name, data in contents.items():
+            write_if_changed(paths[name], data)
+        write_if_changed(directory / "units.S", SOURCE.format(**paths).encode())
+        return list(paths.values())
+
+
+def write_if_changed(path, data):
+    if not path.exists() or path.read_bytes() != data:
+        path.write_bytes(data)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// Runs the tests that check.h registers. Prints `ok NAME` or `FAIL NAME -- what`, then the totals; exits with 0 if none failed.
+// Runs the tests that check.h registers. Prints `ok NAME` or `FAIL NAME -- what`, then the totals; exits with 0 if
+// none failed.
 //
-// A fault test is run twice: once the handler mends the base register and resumes at the instruction, once it steps over it. At the
-// signal all registers must be those of the pattern, as changed by `before`; at the end, by `before` and `after`.
+// A fault test is run twice: once the handler mends the base register and resumes at the instruction, once it steps
+// over it. At the signal all registers must be those of the pattern, as changed by `before`; at the end, by `before`
+// and `after`.
 #include "../guest.h"
 
 enum { PAGE = 4096, GOOD = 0x100, ANCHOR = 9 };

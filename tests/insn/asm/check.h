@@ -2,10 +2,13 @@
 //
 // Macros for self-checking assembly; check.c runs what they register, in order.
 //
-//   fault NAME, SIGNAL, CODE, WHERE, INSN...   INSN, with a0 (sp for the *sp forms) = WHERE, must raise SIGNAL with every register as
-//                                      the instructions before it left them
-//   illegal NAME, ENCODING, SIZE       the encoding must raise SIGILL, the same way
-//   begin NAME ... end                 a function; `require`, `equal` leave it with a number when they fail
+//   fault NAME, SIGNAL, CODE, WHERE, REG, INSN...
+//       INSN with xREG = WHERE (REG 0: no base register) must raise SIGNAL with every register as the instructions
+//       before it left them
+//   illegal NAME, ENCODING, SIZE
+//       the encoding must raise SIGILL, the same way
+//   begin NAME ... end
+//       a function; `require` and `equal` leave it with a number when they fail
 #ifndef TESTS_INSN_CHECK_H
 #define TESTS_INSN_CHECK_H
 

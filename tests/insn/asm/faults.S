@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A fault at each kind of access, on pages that are not mapped, not accessible, read-only, and where only the second page is bad.
+// A fault at each kind of access, on pages that are not mapped, not accessible, read-only, and where only the second
+// page is bad.
 #include "check.h"
 
 #define MAPERR 1
