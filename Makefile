@@ -69,9 +69,9 @@ format:
 
 lint:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 --inline-suppr \
-	  --suppressions-list=scripts/cppcheck.txt -D_GNU_SOURCE -Isrc -j $(JOBS) src tests/unit
+	  --suppressions-list=scripts/cppcheck.txt -D_GNU_SOURCE -Isrc -Itests -Itests/unit -j $(JOBS) src tests bench
 
 clean:
-	rm -rf $(BUILD) $(SANITIZED) $(CLANG)
+	rm -rf $(BUILD) $(SANITIZED) $(CLANG) $(BUILD)-fuzz
 
 .PHONY: all sanitized clang deps demo check check-long bench install format lint clean

@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: MIT
 #include "debug/dump.h"
+#include "debug/log.h"
 #include "engine/internal.h"
+#include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 static FILE *log_of(const Engine *engine) { return engine->options.log ? engine->options.log : stderr; }
 static bool wants(const Engine *engine, uint32_t item) { return engine->options.log_mask & item; }
+
+// -dfilter
+static bool is_in_ranges(const Engine *engine, uint64_t pc) {
+    const EngineOptions *options = &engine->options;
+    for (size_t i = 0; i < options->log_range_count; i++)
+        if (pc >= options->log_ranges[i].first && pc <= options->log_ranges[i].last) return true;
+    return !options->log_range_count;
+}
+
+static bool wants_at(const Engine *engine, uint32_t item, uint64_t pc) {
+    return wants(engine, item) && is_in_ranges(engine, pc);
+}
 
 static void print_place(const Engine *engine, FILE *out, uint64_t pc) {
     uint64_t offset = 0;
@@ -13,8 +28,21 @@ static void print_place(const Engine *engine, FILE *out, uint64_t pc) {
     if (symbol) fprintf(out, " <%s+0x%lx>", symbol, (unsigned long)offset);
 }
 
+// A line and, where an address in it is one of a guest function, that function's name.
+static void print_line(const Engine *engine, FILE *out, const char *line, size_t length) {
+    fwrite(line, 1, length, out);
+    for (size_t i = 0; engine->hooks.symbol && i + 2 < length; i++) {
+        if (line[i] != '0' || line[i + 1] != 'x') continue;
+        uint64_t offset, address = strtoull(line + i, NULL, 16);
+        const char *symbol = engine->hooks.symbol(address, &offset);
+        if (symbol && offset) fprintf(out, " <%s+0x%lx>", symbol, (unsigned long)offset);
+        else if (symbol) fprintf(out, " <%s>", symbol);
+    }
+    fputc('\n', out);
+}
+
 void dump_guest_code(Engine *engine, const KirBlock *kir, const uint8_t *bytes, size_t size) {
-    if (!wants(engine, ENGINE_LOG_IN_ASM)) return;
+    if (!wants_at(engine, ENGINE_LOG_IN_ASM, kir->pc)) return;
     FILE *out = log_of(engine);
     fputs("----------------\nIN: ", out);
     print_place(engine, out, kir->pc);
@@ -25,26 +53,33 @@ void dump_guest_code(Engine *engine, const KirBlock *kir, const uint8_t *bytes, 
         if (!length) break;
         fprintf(out, "0x%08lx:  ", (unsigned long)(kir->pc + done));
         for (unsigned i = length; i-- > 0;) fprintf(out, "%02x", bytes[done + i]);
-        fprintf(out, "%*s%s\n", (int)(10 - 2 * length) + 2, "", text);
+        fprintf(out, "%*s", (int)(10 - 2 * length) + 2, "");
+        print_line(engine, out, text, strlen(text));
         done += length;
     }
     fflush(out);
 }
 
 void dump_kir(Engine *engine, const KirBlock *kir, bool optimised) {
-    if (!wants(engine, optimised ? ENGINE_LOG_OP_OPT : ENGINE_LOG_OP)) return;
+    if (!wants_at(engine, optimised ? ENGINE_LOG_OP_OPT : ENGINE_LOG_OP, kir->pc)) return;
     FILE *out = log_of(engine);
     KirText text = {0};
     kir_print(&text, kir);
     fprintf(out, "%s: ", optimised ? "OP after optimisation" : "OP");
     print_place(engine, out, kir->pc);
-    fprintf(out, "\n%.*s\n", (int)text.length, text.data);
+    fputc('\n', out);
+    for (size_t at = 0, length; at < text.length; at += length + 1) {
+        const char *end = memchr(text.data + at, '\n', text.length - at);
+        length = end ? (size_t)(end - text.data) - at : text.length - at;
+        print_line(engine, out, text.data + at, length);
+    }
+    fputc('\n', out);
     fflush(out);
     free(text.data);
 }
 
 void dump_host_code(Engine *engine, const Block *block) {
-    if (!wants(engine, ENGINE_LOG_OUT_ASM)) return;
+    if (!wants_at(engine, ENGINE_LOG_OUT_ASM, block->pc)) return;
     FILE *out = log_of(engine);
     fputs("OUT: ", out);
     print_place(engine, out, block->pc);
@@ -57,6 +92,7 @@ void dump_host_code(Engine *engine, const Block *block) {
 void dump_execution(const Cpu *cpu) {
     const Engine *engine = cpu->engine;
     FILE *out = log_of(engine);
+    if (!is_in_ranges(engine, cpu->pc)) return;
     if (wants(engine, ENGINE_LOG_EXEC)) {
         fputs("Trace ", out);
         print_place(engine, out, cpu->pc);
@@ -68,4 +104,13 @@ void dump_execution(const Cpu *cpu) {
         fputs(text, out);
     }
     fflush(out);
+}
+
+void log_item(const Engine *engine, uint32_t item, const char *format, ...) {
+    if (!wants(engine, item)) return;
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(log_of(engine), format, arguments);
+    va_end(arguments);
+    fflush(log_of(engine));
 }

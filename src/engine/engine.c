@@ -106,28 +106,33 @@ static void raise_exception(Cpu *cpu, KirException code) {
     engine->hooks.exception(cpu, code);
 }
 
-static void left_by_record(Cpu *cpu, ExitRecord *record) {
+// The block that comes next, where that is known; the caller may go on there as long as it stays inside.
+static Block *left_by_record(Cpu *cpu, ExitRecord *record) {
     Engine *engine = cpu->engine;
     cpu->pc = record->exit.target;
     if (record->exit.kind == KIR_EXIT_EXCEPTION) {
         raise_exception(cpu, (KirException)record->exit.code);
-    } else if (record->jump && !cpu->poll) {
-        // Making the target may empty the code memory, and the record with it.
-        uint64_t flushes = engine->counters.code_flushes;
-        Block *target = engine_block(engine, cpu->pc, cpu->mode);
-        if (engine->counters.code_flushes == flushes) link_exit(engine, record, target);
+        return NULL;
     }
+    if (!record->jump || cpu->poll) return NULL;
+    // Making the target may empty the code memory, and the record with it.
+    uint64_t flushes = engine->counters.code_flushes;
+    Block *target = engine_block(engine, cpu->pc, cpu->mode);
+    if (engine->counters.code_flushes == flushes) link_exit(engine, record, target);
+    bool still_there = engine->counters.code_flushes == flushes && !target->invalid;
+    return still_there ? target : NULL;
 }
 
-static void left_indirectly(Cpu *cpu, bool is_return) {
+static Block *left_indirectly(Cpu *cpu, bool is_return) {
     Engine *engine = cpu->engine;
-    if (cpu->poll || engine->options.no_link) return;
+    if (cpu->poll || engine->options.no_link || engine_breakpoint_at(engine, cpu->pc)) return NULL;
     Block *target = engine_block(engine, cpu->pc, cpu->mode);
     unsigned shift = engine->guest->min_insn_bytes == 4 ? 2 : 1;
     IbcEntry *entry = &cpu->ibc_real[(cpu->pc >> shift & (CPU_IBC_ENTRIES - 1)) + (is_return ? CPU_IBC_ENTRIES : 0)];
     entry->code = target->host.code;
     entry->pc = cpu->pc;
     engine->counters.ibc_fills++;
+    return target;
 }
 
 static void take_fault(Cpu *cpu) {
@@ -141,29 +146,35 @@ static void take_fault(Cpu *cpu) {
     }
 }
 
+// Runs blocks until a hook has been called or somebody wants to look between two of them.
 static void step_fast(Cpu *cpu) {
     Engine *engine = cpu->engine;
     Block *block = engine_block(engine, cpu->pc, cpu->mode);
-    engine->counters.dispatches++;
-    host_enter(engine->host, cpu, block->host.code);
-    void *record = cpu->exit_record;
-    if (!record || record == HOST_EXIT_RETURN) left_indirectly(cpu, record != NULL);
-    else if (record == HOST_EXIT_FAULT || record == HOST_EXIT_RAISED) take_fault(cpu);
-    else left_by_record(cpu, record);
+    do {
+        engine->counters.dispatches++;
+        host_enter(engine->host, cpu, block->host.code);
+        void *record = cpu->exit_record;
+        block = NULL;
+        if (!record || record == HOST_EXIT_RETURN) block = left_indirectly(cpu, record != NULL);
+        else if (record == HOST_EXIT_FAULT || record == HOST_EXIT_RAISED) take_fault(cpu);
+        else block = left_by_record(cpu, record);
+    } while (block && !engine->stepwise && !engine->watcher && !__atomic_load_n(&cpu->poll, __ATOMIC_RELAXED));
 }
 
-static void step_interpreted(Cpu *cpu) {
-    Engine *engine = cpu->engine;
-    Block *block = engine_block(engine, cpu->pc, cpu->mode);
-    engine->counters.interp_blocks++;
-    engine->counters.interp_insns += block->guest_insns;
+static void interpret(Cpu *cpu, const KirBlock *kir) {
+    Counters *counters = &cpu->engine->counters;
+    counters->interp_blocks++;
+    counters->interp_insns += kir->guest_insns;
     KirException code = KIR_EXC_RESUME;
-    switch (interp_run(cpu, block->kir, &code)) {
+    switch (interp_run(cpu, kir, &code)) {
     case INTERP_CONTINUE: break;
     case INTERP_EXCEPTION: raise_exception(cpu, code); break;
     case INTERP_FAULT: take_fault(cpu); break;
     }
 }
+
+static void step_interpreted(Cpu *cpu) { interpret(cpu, engine_block(cpu->engine, cpu->pc, cpu->mode)->kir); }
+static void step_one_insn(Cpu *cpu) { interpret(cpu, engine_one_insn(cpu->engine, cpu->pc, cpu->mode)); }
 
 static void update_mode(Cpu *cpu) {
     uint32_t mode = cpu->engine->guest->mode(cpu);
@@ -172,10 +183,16 @@ static void update_mode(Cpu *cpu) {
     clear_ibc(cpu); // its entries are keyed by pc alone
 }
 
+static EngineWatch ask_watcher(Cpu *cpu) {
+    EngineWatcher watcher = __atomic_load_n(&cpu->engine->watcher, __ATOMIC_ACQUIRE);
+    return watcher ? watcher(cpu) : WATCH_GO_ON;
+}
+
 void engine_run(Cpu *cpu) {
     current_cpu = cpu;
     bool interpreted = cpu->engine->options.tier == TIER_INTERP;
     bool traced = cpu->engine->options.log_mask & (ENGINE_LOG_EXEC | ENGINE_LOG_CPU);
+    if (traced) cpu->engine->stepwise = true;
     while (!cpu->exiting) {
         if (__atomic_load_n(&cpu->poll, __ATOMIC_ACQUIRE)) {
             cpu->engine->counters.polls++;
@@ -184,10 +201,13 @@ void engine_run(Cpu *cpu) {
         }
         // A request whose poll word was cleared before its cache was emptied.
         if (cpu->ibc != cpu->ibc_real) __atomic_store_n(&cpu->ibc, cpu->ibc_real, __ATOMIC_RELEASE);
+        EngineWatch watch = ask_watcher(cpu);
+        if (watch == WATCH_AGAIN) continue;
         update_mode(cpu);
         if (traced) dump_execution(cpu);
         world_enter(cpu);
-        if (interpreted) step_interpreted(cpu);
+        if (watch == WATCH_ONE_INSN) step_one_insn(cpu);
+        else if (interpreted) step_interpreted(cpu);
         else step_fast(cpu);
         world_leave(cpu);
     }

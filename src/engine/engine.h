@@ -108,6 +108,11 @@ typedef EngineWatch (*EngineWatcher)(Cpu *cpu);
 void engine_watch(Engine *engine, EngineWatcher watcher);
 // The watcher is asked each time a thread is about to execute the instruction at pc.
 void engine_breakpoint(Engine *engine, uint64_t pc, bool set);
+bool engine_breakpoint_at(const Engine *engine, uint64_t pc);
+// All cpus there are. `each` must not make or free one.
+void engine_each_cpu(Engine *engine, void (*each)(void *context, Cpu *cpu), void *context);
+// Returns when no other thread runs guest code; it may begin again at once where the watcher lets it.
+void engine_all_out(Engine *engine);
 
 // Counters (engine/counters.def). Plain: counts of several threads may be lost.
 typedef struct Counters {

@@ -23,6 +23,7 @@ struct Engine {
     uint32_t lock, stop;
     Cpu *lock_owner;
     bool threaded;      // more than one cpu
+    bool stepwise;      // back to engine_run after each block (logs of execution)
     bool memory_shared; // engine_memory_is_shared was called
     // watch.c
     EngineWatcher watcher;
@@ -49,7 +50,6 @@ Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode);
 const KirBlock *engine_one_insn(Engine *engine, uint64_t pc, uint32_t mode);
 // watch.c: at most so many instructions fit in a block at pc before the next breakpoint.
 unsigned watch_max_insns(const Engine *engine, uint64_t pc, unsigned max_insns);
-bool watch_breakpoint_at(const Engine *engine, uint64_t pc);
 // link.c; link_exit takes the lock itself
 void link_exit(Engine *engine, ExitRecord *record, Block *target);
 void unlink_incoming(Engine *engine, Block *block);

@@ -7,7 +7,7 @@
 
 static void link_locked(Engine *engine, ExitRecord *record, Block *target) {
     if (record->linked || record->block->invalid || target->invalid || record->block->mode != target->mode) return;
-    if (watch_breakpoint_at(engine, target->pc)) return;
+    if (engine_breakpoint_at(engine, target->pc)) return;
     record->linked = target;
     record->next = target->incoming;
     target->incoming = record;

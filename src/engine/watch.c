@@ -10,7 +10,7 @@
 
 void engine_watch(Engine *engine, EngineWatcher watcher) { __atomic_store_n(&engine->watcher, watcher, __ATOMIC_RELEASE); }
 
-bool watch_breakpoint_at(const Engine *engine, uint64_t pc) {
+bool engine_breakpoint_at(const Engine *engine, uint64_t pc) {
     for (uint32_t i = 0; i < engine->breakpoint_count; i++)
         if (engine->breakpoints[i] == pc) return true;
     return false;
@@ -25,7 +25,7 @@ static void add(Engine *engine, uint64_t pc) {
 
 void engine_breakpoint(Engine *engine, uint64_t pc, bool set) {
     world_lock(engine);
-    if (set && !watch_breakpoint_at(engine, pc)) add(engine, pc);
+    if (set && !engine_breakpoint_at(engine, pc)) add(engine, pc);
     for (uint32_t i = 0; i < engine->breakpoint_count && !set; i++)
         if (engine->breakpoints[i] == pc) engine->breakpoints[i--] = engine->breakpoints[--engine->breakpoint_count];
     world_unlock(engine);
@@ -39,11 +39,24 @@ unsigned watch_max_insns(const Engine *engine, uint64_t pc, unsigned max_insns) 
     char text[128];
     uint64_t done = 0;
     for (unsigned count = 0; count < max_insns; count++) {
-        if (count && watch_breakpoint_at(engine, pc + done)) return count;
+        if (count && engine_breakpoint_at(engine, pc + done)) return count;
         unsigned length = done < size ? engine->guest->disassemble(text, sizeof text, bytes + done, size - done, pc + done) : 0;
         // An instruction that spans two mappings ends the look-ahead: what follows is a block of its own.
         if (!length) return count ? count : 1;
         done += length;
     }
     return max_insns;
+}
+
+void engine_each_cpu(Engine *engine, void (*each)(void *context, Cpu *cpu), void *context) {
+    world_lock(engine);
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) each(context, cpu);
+    world_unlock(engine);
+}
+
+void engine_all_out(Engine *engine) {
+    world_lock(engine);
+    world_stop(engine);
+    world_resume(engine);
+    world_unlock(engine);
 }

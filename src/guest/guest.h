@@ -30,7 +30,16 @@ typedef struct GuestTranslation {
     void *context;
 } GuestTranslation;
 
+typedef struct GuestFeatureName { const char *name; uint64_t bit; } GuestFeatureName;
 typedef struct GuestCpuModel { const char *name, *description; uint64_t features; } GuestCpuModel;
+
+// The shared object that the Linux layer maps into every program (AT_SYSINFO_EHDR): an ELF file with one loadable segment.
+typedef struct GuestVdso {
+    const uint8_t *image;
+    size_t size;
+    uint64_t sigreturn;             // offset of the code that a signal handler returns to
+    void (*placed)(uint64_t address); // told where it lies before the program starts
+} GuestVdso;
 
 // What Linux user mode needs of a guest. All functions see a cpu whose homes are right.
 typedef struct GuestLinux {
@@ -49,21 +58,28 @@ typedef struct GuestLinux {
     // Registers of the child of clone: stack (0 = the parent's) and TLS (if set_tls).
     void (*clone_child)(Cpu *child, uint64_t stack, bool set_tls, uint64_t tls);
     // Writes a signal frame at or below `stack` and sets the registers so that the handler runs. Returns false if the stack
-    // is not writable. `trampoline` is the guest address of the sigreturn code (page made by the Linux layer from
-    // `sigreturn_code`). `siginfo` is in the guest's layout (same as the host's for 64-bit guests). `altstack` is a
+    // is not writable. `trampoline` is the guest address of the sigreturn code (in the vdso).
+    // `siginfo` is in the guest's layout (same as the host's for 64-bit guests). `altstack` is a
     // stack_t (guest layout = host layout) to be saved in the frame.
     bool (*signal_frame)(Cpu *cpu, uint64_t stack, int signal, const siginfo_t *siginfo, const stack_t *altstack,
                          uint64_t mask, uint64_t handler, uint64_t flags, uint64_t trampoline);
     // Undoes it from the current stack pointer: registers, mask and altstack out. False: bad frame (SIGSEGV).
     bool (*signal_return)(Cpu *cpu, uint64_t *mask, stack_t *altstack);
-    const uint8_t *sigreturn_code;
-    size_t sigreturn_size;
+    const GuestVdso *vdso;
     uint64_t (*hwcap)(uint64_t features);
     uint64_t (*hwcap2)(uint64_t features);
     const char *platform;           // AT_PLATFORM or NULL
     // The paragraph of /proc/cpuinfo for one processor, without the blank line behind it. May be NULL.
     void (*cpuinfo)(uint64_t features, unsigned processor, char *text, size_t size);
 } GuestLinux;
+
+// What a debugger knows a thread's registers by; numbers are those of its target description.
+typedef struct GuestDebug {
+    unsigned register_count, pc_register;
+    size_t (*target_xml)(char *text, size_t size); // the length of the description; cut off if it does not fit
+    unsigned (*read)(const Cpu *cpu, unsigned number, uint8_t value[16]); // how many bytes, the lowest first
+    void (*write)(Cpu *cpu, unsigned number, const uint8_t value[16]);
+} GuestDebug;
 
 typedef struct Guest {
     const char *name;               // "riscv64", "aarch64": as in kiln-NAME
@@ -76,6 +92,7 @@ typedef struct Guest {
     uint16_t pinned_int[10];
     uint16_t pinned_float[8];
     const GuestCpuModel *models;    // first is the default, ended by a NULL name
+    const GuestFeatureName *feature_names; // what -cpu MODEL,NAME=on|off may change, ended by a NULL name
     void (*reset)(Cpu *cpu);
     // Mode flags of the state that change what code means (floating-point modes). Blocks are keyed by pc and mode.
     uint32_t (*mode)(const Cpu *cpu);
@@ -86,6 +103,7 @@ typedef struct Guest {
     // Writes all registers as text, for logs and crash messages.
     void (*dump)(const Cpu *cpu, char *text, size_t size);
     GuestLinux linux_abi;
+    const GuestDebug *debug;
 } Guest;
 
 extern const Guest guest_riscv64;

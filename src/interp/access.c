@@ -63,8 +63,9 @@ static void wide_move_store(uint64_t address, KirValue value) {
 }
 
 static KirValue wide_load(unsigned mem, uint64_t address) {
+    static const KirValue nothing;
     if (!is_wide_atomic(mem, address) || wide_moves_are_atomic()) return wide_move_load(address);
-    return wide_cas(address, (KirValue){.u64 = {0}}, (KirValue){.u64 = {0}}); // exchanges nothing, or 0 for 0
+    return wide_cas(address, nothing, nothing); // exchanges nothing, or 0 for 0
 }
 
 static void wide_store(unsigned mem, uint64_t address, KirValue value) {

@@ -128,7 +128,8 @@ static bool access_memory(Run *run, const KirInsn *insn) {
 
 // ---- operations ---------------------------------------------------------------------------------
 static KirValue operand(const Run *run, KirRef v) {
-    return v == KIR_NONE ? (KirValue){.u64 = {0}} : run->values[v];
+    static const KirValue none;
+    return v == KIR_NONE ? none : run->values[v];
 }
 
 static void call_helper(Run *run, const KirInsn *insn) {

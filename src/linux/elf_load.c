@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/random.h>
@@ -31,10 +32,33 @@ typedef struct ElfFile {
     ElfImage image;
 } ElfFile;
 
-uint64_t random_pages(unsigned bits) {
+// The next number of splitmix64, a generator whose whole state is one counter.
+static uint64_t next_random(uint64_t *state) {
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+void random_bytes(LinuxProcess *process, void *to, size_t size) {
+    uint8_t *bytes = to;
+    if (!process->seeded) {
+        ssize_t got = getrandom(bytes, size, GRND_NONBLOCK);
+        if (got == (ssize_t)size) return;
+        // Early in a boot; the kernel gave us a few at the start.
+        memcpy(&process->random, (const void *)getauxval(AT_RANDOM), sizeof process->random);
+        process->seeded = true;
+    }
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t value = next_random(&process->random);
+        memcpy(bytes + i, &value, size - i < 8 ? size - i : 8);
+    }
+}
+
+uint64_t random_pages(LinuxProcess *process, unsigned bits) {
     uint64_t value;
     if (personality(0xffffffff) & ADDR_NO_RANDOMIZE) return 0;
-    if (getrandom(&value, sizeof value, GRND_NONBLOCK) != (ssize_t)sizeof value) return 0;
+    random_bytes(process, &value, sizeof value);
     return (value & ((UINT64_C(1) << bits) - 1)) * GUEST_PAGE;
 }
 
@@ -204,22 +228,32 @@ static bool map_image(const ElfFile *file, uint64_t hint, uint64_t *bias, LoadEr
     return true;
 }
 
-static bool load_interp(const LinuxProcess *process, const ElfFile *program, LoadedProgram *out, LoadError *error) {
-    ElfFile interp;
-    if (!open_interp(process, program, &interp, error)) return false;
-    bool good = map_image(&interp, 0, &out->base, error);
-    close(interp.fd);
-    out->start = interp.image.entry + out->base;
+// A program and its dynamic linker. Too large for a stack, which may be that of a guest's small thread.
+typedef struct ElfFiles { ElfFile program, interp; } ElfFiles;
+
+static ElfFiles *new_files(const ExecTarget *target, LoadError *error) {
+    void *files = mmap(NULL, sizeof(ElfFiles), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (files != MAP_FAILED) return files;
+    load_error(error, ENOMEM, "cannot run '%s': %s", target->name, strerror(errno));
+    return NULL;
+}
+
+static bool load_interp(const LinuxProcess *process, ElfFiles *files, LoadedProgram *out, LoadError *error) {
+    ElfFile *interp = &files->interp;
+    if (!open_interp(process, &files->program, interp, error)) return false;
+    bool good = map_image(interp, 0, &out->base, error);
+    close(interp->fd);
+    out->start = interp->image.entry + out->base;
     return good;
 }
 
-bool elf_load(const LinuxProcess *process, const ExecTarget *target, LoadedProgram *out, LoadError *error) {
-    ElfFile program;
-    if (!elf_open(process, target->path, target->name, &program, error)) return false;
-    const ElfImage *image = &program.image;
+static bool load_files(LinuxProcess *process, const ExecTarget *target, ElfFiles *files, LoadedProgram *out, LoadError *error) {
+    ElfFile *program = &files->program;
+    if (!elf_open(process, target->path, target->name, program, error)) return false;
+    const ElfImage *image = &program->image;
     uint64_t bias;
-    bool good = map_image(&program, PIE_BASE + random_pages(PIE_RANDOM_BITS), &bias, error);
-    close(program.fd);
+    bool good = map_image(program, PIE_BASE + random_pages(process, PIE_RANDOM_BITS), &bias, error);
+    close(program->fd);
     if (!good) return false;
     *out = (LoadedProgram){
         .start = image->entry + bias,
@@ -230,15 +264,28 @@ bool elf_load(const LinuxProcess *process, const ExecTarget *target, LoadedProgr
         .end = image->end + bias,
         .exec_stack = image->exec_stack,
     };
-    return image->interp_size == 0 || load_interp(process, &program, out, error);
+    return image->interp_size == 0 || load_interp(process, files, out, error);
+}
+
+static bool check_files(const LinuxProcess *process, const ExecTarget *target, ElfFiles *files, LoadError *error) {
+    if (!elf_open(process, target->path, target->name, &files->program, error)) return false;
+    close(files->program.fd);
+    if (files->program.image.interp_size == 0) return true;
+    if (!open_interp(process, &files->program, &files->interp, error)) return false;
+    close(files->interp.fd);
+    return true;
+}
+
+bool elf_load(LinuxProcess *process, const ExecTarget *target, LoadedProgram *out, LoadError *error) {
+    ElfFiles *files = new_files(target, error);
+    bool good = files && load_files(process, target, files, out, error);
+    if (files) munmap(files, sizeof *files);
+    return good;
 }
 
 bool elf_check(const LinuxProcess *process, const ExecTarget *target, LoadError *error) {
-    ElfFile program, interp;
-    if (!elf_open(process, target->path, target->name, &program, error)) return false;
-    close(program.fd);
-    if (program.image.interp_size == 0) return true;
-    if (!open_interp(process, &program, &interp, error)) return false;
-    close(interp.fd);
-    return true;
+    ElfFiles *files = new_files(target, error);
+    bool good = files && check_files(process, target, files, error);
+    if (files) munmap(files, sizeof *files);
+    return good;
 }

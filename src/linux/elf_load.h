@@ -39,7 +39,7 @@ typedef struct LoadedProgram {
 } LoadedProgram;
 
 // Maps the program and its dynamic linker into the (empty) map of guest memory.
-bool elf_load(const LinuxProcess *process, const ExecTarget *target, LoadedProgram *out, LoadError *error);
+bool elf_load(LinuxProcess *process, const ExecTarget *target, LoadedProgram *out, LoadError *error);
 
 // The dynamic linker of the program at `path` exists and fits; for execve, which must know before it is too late.
 bool elf_check(const LinuxProcess *process, const ExecTarget *target, LoadError *error);

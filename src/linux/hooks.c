@@ -3,6 +3,7 @@
 // What the engine calls: system calls, exceptions and faults of guest code become results and signals here.
 #include <errno.h>
 #include <sys/mman.h>
+#include "debug/log.h"
 #include "linux/linux.h"
 #include "linux/memory.h"
 #include "linux/signal.h"
@@ -20,7 +21,7 @@ static void system_call(LinuxThread *t) {
     if (result == -LINUX_ERESTARTSYS || result == -LINUX_ERESTARTNOINTR || result == -LINUX_ERESTARTNOHAND) {
         t->restart = -result;
         t->restart_argument = args[0];
-    } else if (result != -LINUX_NO_RESULT && result != LINUX_NO_RESULT) {
+    } else if (result != -LINUX_NO_RESULT) {
         abi->syscall_result(cpu, (uint64_t)result);
     }
 }
@@ -38,12 +39,25 @@ static void raise_fetch_fault(LinuxThread *t, uint64_t pc) {
     memory_invalidate(pc ? pc - 1 : 0, pc + 1);
 }
 
+static void log_illegal(const LinuxThread *t) {
+    const Engine *engine = t->process->engine;
+    if (!(engine_options(engine)->log_mask & ENGINE_LOG_UNIMP)) return;
+    const uint8_t *bytes;
+    uint64_t pc = t->cpu->pc, offset = 0;
+    size_t size = memory_fetch(NULL, pc, &bytes);
+    char text[128] = "?";
+    t->process->guest->disassemble(text, sizeof text, bytes, size, pc);
+    const char *symbol = symbol_at(pc, &offset);
+    log_item(engine, ENGINE_LOG_UNIMP, "illegal instruction at 0x%llx <%s+0x%llx>: %s\n", (unsigned long long)pc,
+             symbol ? symbol : "?", (unsigned long long)offset, text);
+}
+
 static void on_exception(Cpu *cpu, KirException code) {
     LinuxThread *t = cpu->thread;
     switch (code) {
     case KIR_EXC_SYSCALL: system_call(t); break;
     case KIR_EXC_BREAKPOINT: signal_raise_fault(t, SIGTRAP, TRAP_BRKPT, cpu->pc); break;
-    case KIR_EXC_ILLEGAL: signal_raise_fault(t, SIGILL, ILL_ILLOPC, cpu->pc); break;
+    case KIR_EXC_ILLEGAL: log_illegal(t); signal_raise_fault(t, SIGILL, ILL_ILLOPC, cpu->pc); break;
     case KIR_EXC_FETCH_FAULT: raise_fetch_fault(t, cpu->pc); break;
     case KIR_EXC_MISALIGNED_ADDRESS: signal_raise_fault(t, SIGBUS, BUS_ADRALN, cpu->fault.address); break;
     case KIR_EXC_DIVIDE: signal_raise_fault(t, SIGFPE, FPE_INTDIV, cpu->pc); break;

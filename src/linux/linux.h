@@ -29,12 +29,12 @@
 #include "engine/engine.h"
 #include "guest/guest.h"
 
-// ---- results of system call handlers: negative errno, or one of these -------------------------------------------------
+// ---- results of system call handlers: negative errno, or one of these, negative too: no errno reaches 512 ---------------
 enum {
     LINUX_ERESTARTSYS = 512,    // interrupted: restart if the handler has SA_RESTART or none runs, else EINTR
     LINUX_ERESTARTNOINTR = 513, // restart always
     LINUX_ERESTARTNOHAND = 514, // EINTR if a handler runs, else restart
-    LINUX_NO_RESULT = 600,      // the guest's registers are right already (rt_sigreturn); also returned negative
+    LINUX_NO_RESULT = 600,      // the guest's registers are right already (rt_sigreturn)
 };
 
 enum { LINUX_SIGNALS = 64, LINUX_SIGSET_SIZE = 8 };
@@ -58,6 +58,8 @@ typedef struct LinuxProcess {
     bool strace;
     bool core_report;           // -d: say something when the guest dies by a signal
     uint64_t stack_size;        // 0: RLIMIT_STACK
+    bool seeded;                // -seed: what is random follows from `random`
+    uint64_t random;            // state of random_bytes
     const char *release;        // -r: what uname answers as the kernel's release, or NULL for the host's
 
     // The running program
@@ -66,7 +68,8 @@ typedef struct LinuxProcess {
     uint64_t stack_start, stack_end;     // guest stack: low and high end
     uint64_t arg_start, arg_end, env_start, env_end; // strings on the stack (for /proc/self/cmdline and the like)
     uint64_t auxv_start, auxv_size;      // the auxiliary vector on the stack (for /proc/self/auxv)
-    uint64_t sigreturn_page;    // guest address of the sigreturn code
+    uint64_t vdso_start, vdso_end;
+    uint64_t sigreturn;         // guest address of the code that signal handlers return to, in the vdso
     struct { uint64_t soft, hard; bool set; } limit_as, limit_data, limit_stack; // kept here, not on the host
 
     // Signals: actions[signal - 1]; `signal_lock` guards them
@@ -154,6 +157,17 @@ void process_exit(LinuxThread *t, int status) __attribute__((noreturn));
 void process_die(LinuxThread *t, int signal, bool core) __attribute__((noreturn));
 // Called by process_exit (and nothing else) before the end; for --stats. May be NULL.
 extern void (*process_at_exit)(LinuxProcess *process);
+
+// A debugger's part in a process (debug/gdb.c).
+typedef struct LinuxDebugger {
+    // Before a signal is delivered; answers which one is instead, 0: none. May change registers and memory.
+    int (*signal)(LinuxThread *t, int signal, const siginfo_t *info);
+    // Is this signal the debugger's way to get a thread out of guest code and system calls? Async-signal-safe.
+    bool (*is_kick)(const siginfo_t *info);
+    void (*exited)(LinuxThread *t, int status);
+    void (*died)(LinuxThread *t, int signal);
+} LinuxDebugger;
+extern const LinuxDebugger *linux_debugger; // NULL: none
 
 extern const EngineHooks linux_hooks; // hooks.c
 

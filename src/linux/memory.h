@@ -78,6 +78,9 @@ void memory_code_changed(void);
 // Forgets translations in a range whose content changed.
 void memory_invalidate(uint64_t start, uint64_t end);
 
+// -d page: the whole map (sys_memory.c, which logs the changes too).
+void memory_log(const Engine *engine);
+
 // Around fork: nobody else changes the map meanwhile.
 void memory_lock(void);
 void memory_unlock(void);

@@ -22,6 +22,7 @@
 #include "linux/signal.h"
 #include "linux/stack.h"
 #include "linux/symbols.h"
+#include "linux/vdso.h"
 
 #ifndef CLONE_CLEAR_SIGHAND
 #define CLONE_CLEAR_SIGHAND UINT64_C(0x100000000)
@@ -32,16 +33,6 @@ enum { VFORK_STACK = 1 << 20 };
 void (*process_at_exit)(LinuxProcess *process);
 
 // ---- start ------------------------------------------------------------------------------------------------------------
-
-// The page with the code that a signal handler returns to.
-static bool map_sigreturn(LinuxProcess *process) {
-    const GuestLinux *abi = &process->guest->linux_abi;
-    long page = memory_map(0, GUEST_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page < 0) return false;
-    memcpy((void *)page, abi->sigreturn_code, abi->sigreturn_size);
-    process->sigreturn_page = (uint64_t)page;
-    return memory_protect((uint64_t)page, GUEST_PAGE, PROT_READ | PROT_EXEC) == 0;
-}
 
 static void set_names(LinuxProcess *process, const ExecTarget *target) {
     if (!realpath(target->path, process->exe_path)) strcpy(process->exe_path, target->path);
@@ -88,16 +79,17 @@ LinuxThread *process_start(LinuxProcess *process, const ProcessStart *start, Loa
     memory_init(stack_plan(process));
     if (!elf_load(process, &target, &program, error)) return NULL;
     memory_set_brk(page_up(program.end));
-    uint64_t sp = stack_build(process, &(StackInput){&program, argv, start->envp, start->path}, error);
-    if (!sp) return NULL;
-    if (!map_sigreturn(process)) {
-        load_error(error, ENOMEM, "cannot run '%s': no memory for the signal return page", start->path);
+    if (!vdso_map(process)) {
+        load_error(error, ENOMEM, "cannot run '%s': no memory for the vdso", start->path);
         return NULL;
     }
+    uint64_t sp = stack_build(process, &(StackInput){&program, argv, start->envp, start->path}, error);
+    if (!sp) return NULL;
     set_names(process, &target);
     symbols_set_program(process->exe_path, program.bias);
     process->argv0 = argv[0];
     memory_set_engine(process->engine);
+    memory_log(process->engine);
     LinuxThread *t = first_thread(process);
     process->guest->linux_abi.start(t->cpu, program.start, sp);
     signals_start(t);
@@ -107,12 +99,14 @@ LinuxThread *process_start(LinuxProcess *process, const ProcessStart *start, Loa
 // ---- end --------------------------------------------------------------------------------------------------------------
 
 void process_exit(LinuxThread *t, int status) {
+    if (linux_debugger) linux_debugger->exited(t, status);
     if (process_at_exit && !t->process->vfork_parent) process_at_exit(t->process);
     for (;;) host_syscall(SYS_exit_group, status, 0, 0, 0, 0, 0);
 }
 
 void process_die(LinuxThread *t, int signal, bool core) {
     LinuxProcess *process = t->process;
+    if (linux_debugger) linux_debugger->died(t, signal);
     if (process->core_report)
         warning("the guest dies of signal %d (%s)%s at pc 0x%llx", signal, strsignal(signal), core ? ", core" : "",
                 (unsigned long long)t->cpu->pc);

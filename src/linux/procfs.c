@@ -115,6 +115,7 @@ static bool parse_map_line(const char *text, MapLine *line) {
 static const char *area_name(const LinuxProcess *p, const MapLine *line, uint64_t start, uint64_t end) {
     if (line->path[0] == '/') return line->path;
     if (p->stack_start < end && start < p->stack_end) return "[stack]\n";
+    if (p->vdso_start < end && start < p->vdso_end) return "[vdso]\n";
     uint64_t heap = memory_brk_start();
     if (heap && heap < end && start < memory_brk(0)) return "[heap]\n";
     return "\n";

@@ -67,6 +67,8 @@ static void internal_error(int signal, const siginfo_t *info, const ucontext_t *
     host_syscall(SYS_exit_group, 128 + SIGSEGV, 0, 0, 0, 0, 0);
 }
 
+const LinuxDebugger *linux_debugger;
+
 static void ask_out(LinuxThread *t, ucontext_t *context) {
     t->signal_pending = 1;
     if (t->cpu) engine_poll_request(t->cpu);
@@ -94,6 +96,10 @@ static void host_handler(int signal, siginfo_t *info, void *context) {
         return;
     }
     if (!t) return;
+    if (linux_debugger && linux_debugger->is_kick(info)) {
+        ask_out(t, context);
+        return;
+    }
     signal_hold(t, signal, info);
     if (t->held_set & ~t->blocked) ask_out(t, context);
 }
@@ -120,11 +126,25 @@ void signals_install_synchronous(void) {
     }
 }
 
+typedef enum DefaultAction { DEFAULT_DIE, DEFAULT_CORE, DEFAULT_IGNORE, DEFAULT_STOP } DefaultAction;
+
+static DefaultAction default_action(int signal) {
+    switch (signal) {
+    case SIGCHLD: case SIGCONT: case SIGURG: case SIGWINCH: return DEFAULT_IGNORE;
+    case SIGSTOP: case SIGTSTP: case SIGTTIN: case SIGTTOU: return DEFAULT_STOP;
+    case SIGQUIT: case SIGILL: case SIGTRAP: case SIGABRT: case SIGBUS: case SIGFPE: case SIGSEGV: case SIGXCPU:
+    case SIGXFSZ: case SIGSYS: return DEFAULT_CORE;
+    default: return DEFAULT_DIE;
+    }
+}
+
 void signal_follow_action(const LinuxProcess *process, int signal) {
     const GuestSigaction *guest = &process->actions[signal - 1];
     if (is_synchronous(signal)) return;
     uint64_t flags = guest->flags & (SA_NOCLDSTOP | SA_NOCLDWAIT);
-    if (guest->handler > 1) {
+    // A debugger wants to know before the process dies.
+    bool deadly = guest->handler == 0 && default_action(signal) != DEFAULT_IGNORE && default_action(signal) != DEFAULT_STOP;
+    if (guest->handler > 1 || (linux_debugger && deadly)) {
         install(signal, flags);
         return;
     }
@@ -233,18 +253,6 @@ long signal_mask_leave(LinuxThread *t, uint64_t set, long result) {
 
 // ---- delivery ---------------------------------------------------------------------------------------------------------
 
-typedef enum DefaultAction { DEFAULT_DIE, DEFAULT_CORE, DEFAULT_IGNORE, DEFAULT_STOP } DefaultAction;
-
-static DefaultAction default_action(int signal) {
-    switch (signal) {
-    case SIGCHLD: case SIGCONT: case SIGURG: case SIGWINCH: return DEFAULT_IGNORE;
-    case SIGSTOP: case SIGTSTP: case SIGTTIN: case SIGTTOU: return DEFAULT_STOP;
-    case SIGQUIT: case SIGILL: case SIGTRAP: case SIGABRT: case SIGBUS: case SIGFPE: case SIGSEGV: case SIGXCPU:
-    case SIGXFSZ: case SIGSYS: return DEFAULT_CORE;
-    default: return DEFAULT_DIE;
-    }
-}
-
 static void act_by_default(LinuxThread *t, int signal) {
     switch (default_action(signal)) {
     case DEFAULT_IGNORE: return;
@@ -297,7 +305,7 @@ static void run_handler(LinuxThread *t, int signal, const siginfo_t *info, Guest
     uint64_t limit, stack = frame_stack(t, action.flags, &limit);
     uint64_t mask = t->restore_mask ? t->saved_mask : t->blocked;
     if (!abi->signal_frame(t->cpu, stack, signal, info, &t->altstack, mask, action.handler, action.flags,
-                           t->process->sigreturn_page) ||
+                           t->process->sigreturn) ||
         (limit && abi->stack_pointer(t->cpu) < limit)) {
         fail_frame(t, signal);
         return;
@@ -310,6 +318,16 @@ static void run_handler(LinuxThread *t, int signal, const siginfo_t *info, Guest
 
 static void deliver(LinuxThread *t, int signal, const siginfo_t *info, bool forced) {
     LinuxProcess *process = t->process;
+    siginfo_t other = {0};
+    if (linux_debugger) {
+        int wanted = linux_debugger->signal(t, signal, info);
+        if (!wanted) return;
+        if (wanted != signal) {
+            other.si_signo = signal = wanted;
+            info = &other;
+            forced = false;
+        }
+    }
     if (process->strace) strace_signal(t, signal, info);
     pthread_mutex_lock(&process->signal_lock);
     GuestSigaction action = process->actions[signal - 1];

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include "linux/load_error.h"
@@ -34,9 +33,9 @@ static uint64_t stack_bytes(const LinuxProcess *process) {
 }
 
 uint64_t stack_plan(LinuxProcess *process) {
-    process->stack_end = GUEST_AREA_HIGH - GUEST_PAGE - random_pages(STACK_RANDOM_BITS);
+    process->stack_end = GUEST_AREA_HIGH - GUEST_PAGE - random_pages(process, STACK_RANDOM_BITS);
     process->stack_start = process->stack_end - stack_bytes(process);
-    return process->stack_start - STACK_GAP - random_pages(MMAP_RANDOM_BITS);
+    return process->stack_start - STACK_GAP - random_pages(process, MMAP_RANDOM_BITS);
 }
 
 // A cursor that moves down through the stack's memory.
@@ -80,6 +79,7 @@ static void aux(Auxv *v, uint64_t type, uint64_t value) {
 static void fill_auxv(Auxv *v, const LinuxProcess *process, const LoadedProgram *program, uint64_t execfn, uint64_t platform,
                       uint64_t random) {
     const GuestLinux *abi = &process->guest->linux_abi;
+    aux(v, AT_SYSINFO_EHDR, process->vdso_start);
     aux(v, AT_HWCAP, abi->hwcap ? abi->hwcap(process->features) : 0);
     aux(v, AT_PAGESZ, GUEST_PAGE);
     aux(v, AT_CLKTCK, CLOCK_TICKS);
@@ -138,8 +138,8 @@ uint64_t stack_build(LinuxProcess *process, const StackInput *input, LoadError *
     push_strings(&w, input->argv, argc);
     process->arg_start = w.at;
     uint64_t platform = platform_name ? push_string(&w, platform_name) : 0;
-    uint8_t random[16] = {0};
-    if (getrandom(random, sizeof random, 0) < 0) memcpy(random, (const void *)getauxval(AT_RANDOM), sizeof random);
+    uint8_t random[16];
+    random_bytes(process, random, sizeof random);
     w.at &= ~UINT64_C(15);
     uint64_t random_at = push(&w, random, sizeof random);
     Auxv v = {.count = 0};

@@ -17,7 +17,9 @@ uint64_t stack_plan(LinuxProcess *process);
 // Maps and fills it; returns the stack pointer, or 0 and *error. Sets the stack_, arg_, env_ and auxv_ fields of *process.
 uint64_t stack_build(LinuxProcess *process, const StackInput *input, LoadError *error);
 
+// From the kernel, or from the process's seed (-seed).
+void random_bytes(LinuxProcess *process, void *to, size_t size);
 // A random number of pages below 2^bits, 0 where address randomisation is off.
-uint64_t random_pages(unsigned bits);
+uint64_t random_pages(LinuxProcess *process, unsigned bits);
 
 #endif

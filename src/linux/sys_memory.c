@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include "debug/log.h"
 #include "linux/handlers.h"
 #include "linux/memory.h"
 
@@ -11,18 +12,68 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-long sys_brk(LinuxThread *t, const uint64_t args[6]) { return (long)memory_brk(args[0]); }
+// ---- -d page --------------------------------------------------------------------------------------------------------------
 
-long sys_mmap(LinuxThread *t, const uint64_t args[6]) {
-    return memory_map(args[0], args[1], (int)args[2], (int)args[3], (int)args[4], args[5]);
+static void log_mapping(const Engine *engine, const char *call, const Mapping *m) {
+    log_item(engine, ENGINE_LOG_PAGE, "%-9s0x%010llx-0x%010llx %c%c%c%c\n", call, (unsigned long long)m->start,
+             (unsigned long long)m->end, (m->prot & PROT_READ) ? 'r' : '-', (m->prot & PROT_WRITE) ? 'w' : '-',
+             (m->prot & PROT_EXEC) ? 'x' : '-', (m->flags & MAPPING_SHARED) ? 's' : 'p');
 }
 
-long sys_munmap(LinuxThread *t, const uint64_t args[6]) { return memory_unmap(args[0], args[1]); }
+void memory_log(const Engine *engine) {
+    if (!(engine_options(engine)->log_mask & ENGINE_LOG_PAGE)) return;
+    Mapping m;
+    for (uint64_t at = 0; memory_next(at, &m); at = m.end) log_mapping(engine, "start", &m);
+}
 
-long sys_mprotect(LinuxThread *t, const uint64_t args[6]) { return memory_protect(args[0], args[1], (int)args[2]); }
+// What has become of a range that a call changed.
+static __attribute__((noinline)) void log_range(const LinuxThread *t, const char *call, uint64_t start, uint64_t size) {
+    uint64_t end = page_up(start + size);
+    Mapping m;
+    for (uint64_t at = page_down(start); at < end;) {
+        if (!memory_next(at, &m) || m.start >= end) m.start = m.end = end;
+        if (m.start > at)
+            log_item(t->process->engine, ENGINE_LOG_PAGE, "%-9s0x%010llx-0x%010llx none\n", call, (unsigned long long)at,
+                     (unsigned long long)m.start);
+        if (m.start < at) m.start = at;
+        at = m.end < end ? m.end : end;
+        m.end = at;
+        if (m.start < at) log_mapping(t->process->engine, call, &m);
+    }
+}
+
+static long logged(const LinuxThread *t, const char *call, uint64_t start, uint64_t size, long result) {
+    bool failed = result < 0 && result > -4096;
+    if ((engine_options(t->process->engine)->log_mask & ENGINE_LOG_PAGE) && !failed) log_range(t, call, start, size);
+    return result;
+}
+
+// ---- the calls ------------------------------------------------------------------------------------------------------------
+
+long sys_brk(LinuxThread *t, const uint64_t args[6]) {
+    uint64_t old = memory_brk(0), now = memory_brk(args[0]);
+    if (page_up(now) == page_up(old)) return (long)now;
+    uint64_t start = page_up(now < old ? now : old), end = page_up(now < old ? old : now);
+    return logged(t, "brk", start, end - start, (long)now);
+}
+
+long sys_mmap(LinuxThread *t, const uint64_t args[6]) {
+    long r = memory_map(args[0], args[1], (int)args[2], (int)args[3], (int)args[4], args[5]);
+    return logged(t, "mmap", (uint64_t)r, args[1], r);
+}
+
+long sys_munmap(LinuxThread *t, const uint64_t args[6]) {
+    return logged(t, "munmap", args[0], args[1], memory_unmap(args[0], args[1]));
+}
+
+long sys_mprotect(LinuxThread *t, const uint64_t args[6]) {
+    return logged(t, "mprotect", args[0], args[1], memory_protect(args[0], args[1], (int)args[2]));
+}
 
 long sys_mremap(LinuxThread *t, const uint64_t args[6]) {
-    return memory_remap(args[0], args[1], args[2], (int)args[3], args[4]);
+    long r = memory_remap(args[0], args[1], args[2], (int)args[3], args[4]);
+    if ((uint64_t)r != args[0] || args[1] > args[2]) logged(t, "mremap", args[0], args[1], r < 0 && r > -4096 ? r : 0);
+    return logged(t, "mremap", (uint64_t)r, args[2], r);
 }
 
 long sys_remap_file_pages(LinuxThread *t, const uint64_t args[6]) { return -ENOSYS; }
@@ -94,6 +145,14 @@ long sys_mincore(LinuxThread *t, const uint64_t args[6]) {
     return host_syscall(SYS_mincore, args[0], args[1], args[2], 0, 0, 0);
 }
 
-long sys_shmat(LinuxThread *t, const uint64_t args[6]) { return memory_attach((int)args[0], args[1], (int)args[2]); }
+long sys_shmat(LinuxThread *t, const uint64_t args[6]) {
+    long r = memory_attach((int)args[0], args[1], (int)args[2]);
+    Mapping m;
+    return logged(t, "shmat", (uint64_t)r, r > 0 && memory_lookup((uint64_t)r, &m) ? m.end - m.start : 0, r);
+}
 
-long sys_shmdt(LinuxThread *t, const uint64_t args[6]) { return memory_detach(args[0]); }
+long sys_shmdt(LinuxThread *t, const uint64_t args[6]) {
+    Mapping m;
+    uint64_t size = memory_lookup(args[0], &m) ? m.end - args[0] : 0;
+    return logged(t, "shmdt", args[0], size, memory_detach(args[0]));
+}

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
+#include "debug/log.h"
 #include "linux/handlers.h"
 #include "linux/own_fd.h"
 #include "linux/path.h"
@@ -89,8 +90,16 @@ static int path_index(const SyscallRow *row) {
     return -1;
 }
 
+static __attribute__((noinline)) long absent(LinuxThread *t, const SyscallRow *row) {
+    const LinuxProcess *process = t->process;
+    log_item(process->engine, ENGINE_LOG_UNIMP, "system call %llu (%s) is not there%s%s\n",
+             (unsigned long long)process->guest->linux_abi.syscall_number(t->cpu), row ? row->name : "unknown",
+             row && row->reason ? ": " : "", row && row->reason ? row->reason : "");
+    return -ENOSYS;
+}
+
 static long run(LinuxThread *t, const SyscallRow *row, const uint64_t args[6]) {
-    if (!row || row->how == SYSCALL_ABSENT) return -ENOSYS;
+    if (!row || row->how == SYSCALL_ABSENT) return absent(t, row);
     if (uses_own_fd(row, args)) return -EBADF;
     if (row->how == SYSCALL_CALL) return row->handler(t, args);
     int path = path_index(row);

@@ -8,11 +8,16 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/auxv.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 1 };
+// Items of -d that are no bit of the engine's mask.
+#define LOG_NOCHAIN UINT32_C(0x80000000)
+#define LOG_ALL                                                                                                        \
+    (ENGINE_LOG_IN_ASM | ENGINE_LOG_OP | ENGINE_LOG_OP_OPT | ENGINE_LOG_OUT_ASM | ENGINE_LOG_EXEC | ENGINE_LOG_CPU |   \
+     ENGINE_LOG_PAGE | ENGINE_LOG_STRACE | ENGINE_LOG_UNIMP)
 
 const OptionRow options_table[] = {
 #define GROUP(id, heading)
@@ -35,11 +40,18 @@ const LogItem options_log_items[] = {
     {ENGINE_LOG_OUT_ASM, "out_asm", "host code of each block"},
     {ENGINE_LOG_EXEC, "exec", "each block before it runs, as far as it is entered from the dispatch loop"},
     {ENGINE_LOG_CPU, "cpu", "all guest registers with each line of exec"},
-    {ENGINE_LOG_PAGE, "page", "the guest's memory map when it changes"},
+    {ENGINE_LOG_PAGE, "page", "the guest's memory map: at the start, and when it changes"},
     {ENGINE_LOG_STRACE, "strace", "system calls"},
-    {ENGINE_LOG_UNIMP, "unimp", "what the guest asked for and Kiln does not have"},
+    {ENGINE_LOG_UNIMP, "unimp", "system calls and instructions of the guest that Kiln does not have"},
+    {LOG_NOCHAIN, "nochain", "no links between blocks, so that exec and cpu show each one that runs"},
+    {0, "fpu", "nothing more: cpu shows the floating-point registers always"},
+    {LOG_ALL, "all", "all of these but nochain"},
     {0, NULL, NULL},
 };
+
+// Items of qemu-user that have no equal here. The first two never log anything for these guests, so nobody misses them.
+static const char *const unused_log_items[] = {"pcall", "mmu", "op_ind", "int", "cpu_reset", "guest_errors", "plugin", "tid", NULL};
+enum { SILENT_LOG_ITEMS = 2 };
 
 // ---- one option ---------------------------------------------------------------------------------------------------------
 
@@ -49,6 +61,12 @@ typedef struct Source { Options *options; const char *name; } Source;
 static bool refuse(const Source *source, const char *argument, const char *expected) {
     fprintf(stderr, "kiln: %s: '%s' is not %s\n", source->name, argument, expected);
     return false;
+}
+
+// For what is accepted and changes nothing. Another program that the guest executes does not say it again.
+static bool without_effect(const Source *source, const char *argument, const char *why) {
+    if (!source->options->child) warning("%s: '%s' has no effect: %s", source->name, argument, why);
+    return true;
 }
 
 // Calls `each` with every part of a comma-separated list; stops at the first false.
@@ -112,6 +130,11 @@ static bool take_log_item(const Source *source, const char *item, void *mask) {
         *(uint32_t *)mask |= known->bit;
         return true;
     }
+    if (strncmp(item, "trace:", 6) == 0) return without_effect(source, item, "there are no trace events");
+    for (unsigned i = 0; unused_log_items[i]; i++) {
+        if (strcmp(item, unused_log_items[i]) != 0) continue;
+        return i < SILENT_LOG_ITEMS || without_effect(source, item, "Kiln has no such log");
+    }
     return refuse(source, item, "a log item ('help' lists them)");
 }
 
@@ -128,21 +151,82 @@ static bool take_pass(const Source *source, const char *item, void *mask) {
     return refuse(source, item, "the name of a pass ('help' lists them)");
 }
 
-static bool take_size(const Source *source, const char *argument, uint64_t *size) {
+// Digits in base 8, 10 or 16 and a suffix; `text` must end with it.
+static bool read_size(const char *text, uint64_t *size) {
     static const char suffixes[] = "kKmMgG";
     char *end;
+    if (text[0] < '0' || text[0] > '9') return false;
     errno = 0;
-    unsigned long long number = strtoull(argument, &end, 0);
+    unsigned long long number = strtoull(text, &end, 0);
     unsigned shift = 0;
     const char *suffix = *end ? strchr(suffixes, *end) : NULL;
     if (suffix) {
         shift = 10 * (unsigned)((suffix - suffixes) / 2 + 1);
         end++;
     }
-    bool digits = argument[0] >= '0' && argument[0] <= '9';
-    if (!digits || *end || errno || number == 0 || number > (UINT64_MAX >> shift))
-        return refuse(source, argument, "a size");
+    if (*end || errno || number > (UINT64_MAX >> shift)) return false;
     *size = (uint64_t)number << shift;
+    return true;
+}
+
+static bool take_size(const Source *source, const char *argument, uint64_t *size) {
+    uint64_t value;
+    if (!read_size(argument, &value) || value == 0) return refuse(source, argument, "a size");
+    *size = value;
+    return true;
+}
+
+static bool take_unused_number(const Source *source, const char *argument) {
+    uint64_t value;
+    if (!read_size(argument, &value)) return refuse(source, argument, "a number");
+    return value == 0 || without_effect(source, argument, "guest addresses are the host's, and Kiln needs little of them");
+}
+
+static bool take_page_size(const Source *source, const char *argument) {
+    uint64_t value;
+    if (!read_size(argument, &value) || !value || (value & (value - 1)))
+        return refuse(source, argument, "a power of two");
+    return value == (uint64_t)getpagesize() || without_effect(source, argument, "the page size is the host's");
+}
+
+static bool take_seed(const Source *source, const char *argument, uint64_t *seed) {
+    if (!read_size(argument, seed)) return refuse(source, argument, "a number");
+    source->options->seeded = true;
+    return true;
+}
+
+// FIRST..LAST, START+SIZE or END-SIZE, as qemu-user reads them: END-SIZE ends at END.
+static bool read_range(const char *text, LogRange *range) {
+    char *end;
+    if (text[0] < '0' || text[0] > '9') return false;
+    uint64_t first = strtoull(text, &end, 0);
+    char kind = *end;
+    end += kind == '.' && end[1] == '.' ? 2 : 1;
+    uint64_t second;
+    if (!strchr("+-.", kind) || !kind || !read_size(end, &second)) return false;
+    switch (kind) {
+    case '+': *range = (LogRange){first, first + (second - 1)}; break;
+    case '-': *range = (LogRange){first - (second - 1), first}; break;
+    default: *range = (LogRange){first, second}; break;
+    }
+    return (kind == '.' || second) && range->first <= range->last;
+}
+
+static bool take_range(const Source *source, const char *item, void *unused) {
+    EngineOptions *engine = &source->options->engine;
+    LogRange range;
+    if (!read_range(item, &range)) return refuse(source, item, "a range: FIRST..LAST, START+SIZE or END-SIZE");
+    LogRange *ranges = reallocarray(engine->log_ranges, engine->log_range_count + 1, sizeof *ranges);
+    if (!ranges) fatal("out of memory (options)");
+    ranges[engine->log_range_count++] = range;
+    engine->log_ranges = ranges;
+    return true;
+}
+
+static bool take_completion(const Source *source, const char *argument, OptionsAction *action) {
+    if (strcmp(argument, "bash") == 0) *action = OPTIONS_COMPLETE_BASH;
+    else if (strcmp(argument, "zsh") == 0) *action = OPTIONS_COMPLETE_ZSH;
+    else return refuse(source, argument, "a shell: bash, zsh");
     return true;
 }
 
@@ -163,7 +247,6 @@ static bool take(const Source *source, const OptionRow *row, const char *argumen
     void *field = (char *)source->options + row->offset;
     switch (row->kind) {
     case OPTION_FLAG: *(bool *)field = true; return true;
-    case OPTION_FLAG_BITS: *(uint32_t *)field |= row->value; return true;
     case OPTION_NUMBER_SET: *(unsigned *)field = row->value; return true;
     case OPTION_ACTION: *(OptionsAction *)field = (OptionsAction)row->value; return true;
     case OPTION_STRING: *(const char **)field = argument; return true;
@@ -174,7 +257,13 @@ static bool take(const Source *source, const OptionRow *row, const char *argumen
         return true;
     case OPTION_TIER: return take_tier(source, argument, field);
     case OPTION_MODE: return take_mode(source, argument, field);
-    case OPTION_LOG_ITEMS: return for_each_item(source, argument, take_log_item, field);
+    case OPTION_LOG_ITEMS: *(uint32_t *)field = 0; return for_each_item(source, argument, take_log_item, field);
+    case OPTION_FILTER: source->options->engine.log_range_count = 0; return for_each_item(source, argument, take_range, NULL);
+    case OPTION_SEED: return take_seed(source, argument, field);
+    case OPTION_COMPLETION: return take_completion(source, argument, field);
+    case OPTION_UNUSED: return without_effect(source, argument, "Kiln has no such thing");
+    case OPTION_UNUSED_NUMBER: return take_unused_number(source, argument);
+    case OPTION_PAGE_SIZE: return take_page_size(source, argument);
     case OPTION_PASS: return for_each_item(source, argument, take_pass, field);
     case OPTION_ENV_SET: return take_env_set(source, argument, field);
     case OPTION_ENV_UNSET: return for_each_item(source, argument, take_env_unset, field);
@@ -185,10 +274,10 @@ static bool take(const Source *source, const OptionRow *row, const char *argumen
 // ---- all of them --------------------------------------------------------------------------------------------------------
 
 static bool has_name(const OptionRow *row, const char *name, size_t length) {
-    for (const char *at = row->names; *at;) {
-        const char *start = at + strspn(at, "- ");
-        at = strchrnul(start, ' ');
-        if ((size_t)(at - start) == length && memcmp(start, name, length) == 0) return true;
+    size_t n;
+    for (const char *at = row->names; *at; at = options_next_name(at, &n)) {
+        size_t dashes = strspn(at, "-");
+        if (strcspn(at, " ") - dashes == length && memcmp(at + dashes, name, length) == 0) return true;
     }
     return false;
 }
@@ -219,43 +308,58 @@ static void pass_on(Options *options, size_t *count, const char *word) {
 }
 
 static bool is_for_this_program(const OptionRow *row) {
-    return row->kind == OPTION_ENV_SET || row->kind == OPTION_ENV_UNSET || row->offset == offsetof(Options, argv0);
+    switch (row->kind) {
+    case OPTION_ENV_SET: case OPTION_ENV_UNSET: case OPTION_UNUSED: case OPTION_UNUSED_NUMBER: case OPTION_PAGE_SIZE: return true;
+    default:
+        return row->offset == offsetof(Options, argv0) || row->offset == offsetof(Options, gdb) ||
+               row->offset == offsetof(Options, child);
+    }
+}
+
+// One option, argv[*i], and its argument; *i ends on the last word that belongs to it.
+static bool read_option(Options *options, int argc, char **argv, int *i, const OptionRow **row_out) {
+    const char *word = argv[*i], *name = word + (word[1] == '-' ? 2 : 1), *equals = strchr(name, '='), *argument = NULL;
+    const OptionRow *row = find(name, equals ? (size_t)(equals - name) : strlen(name));
+    if (!row) {
+        fprintf(stderr, "kiln: unknown option '%s' (kiln --help lists them)\n", word);
+        return false;
+    }
+    if (row->argument && equals) argument = equals + 1;
+    else if (row->argument && *i + 1 < argc) argument = argv[++*i];
+    else if (row->argument || equals) {
+        fprintf(stderr, "kiln: option '%s' %s\n", word, equals ? "takes no argument" : "needs an argument");
+        return false;
+    }
+    *row_out = row;
+    return take(&(Source){options, word}, row, argument);
 }
 
 // Reads the options before the program; *at ends on the program's index.
 static bool read_arguments(Options *options, int argc, char **argv, int *at) {
     size_t passed_on = 0;
     int i = 1;
-    pass_on(options, &passed_on, NULL);
-    passed_on = 0; // an empty list, not NULL
+    pass_on(options, &passed_on, "--child");
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "--") == 0) {
             i++;
             break;
         }
-        const char *name = argv[i] + (argv[i][1] == '-' ? 2 : 1);
-        const char *equals = strchr(name, '=');
-        const OptionRow *row = find(name, equals ? (size_t)(equals - name) : strlen(name));
-        if (!row) {
-            fprintf(stderr, "kiln: unknown option '%s' (kiln --help lists them)\n", argv[i]);
-            return false;
-        }
-        Source source = {options, argv[i]};
+        const OptionRow *row;
         int first = i;
-        const char *argument = NULL;
-        if (row->argument && equals) argument = equals + 1;
-        else if (row->argument && i + 1 < argc) argument = argv[++i];
-        else if (row->argument || equals) {
-            fprintf(stderr, "kiln: option '%s' %s\n", argv[i], equals ? "takes no argument" : "needs an argument");
-            return false;
-        }
-        if (!take(&source, row, argument)) return false;
+        if (!read_option(options, argc, argv, &i, &row)) return false;
         if (options->action != OPTIONS_RUN) break; // what follows is not looked at
         for (int word = first; word <= i && !is_for_this_program(row); word++) pass_on(options, &passed_on, argv[word]);
     }
-    if (options->log_file && !options->log_append) pass_on(options, &passed_on, "--log-append");
     *at = i;
     return true;
+}
+
+// What follows from several options together.
+static void conclude(Options *options) {
+    options->engine.log_mask = options->log_items & LOG_ALL;
+    if (options->strace) options->engine.log_mask |= ENGINE_LOG_STRACE;
+    if (options->log_items & LOG_NOCHAIN) options->engine.no_link = true;
+    if (options->child) options->gdb = NULL; // a variable's: one debugger, one program
 }
 
 // "riscv64" if started as kiln-riscv64.
@@ -271,7 +375,10 @@ int options_parse(Options *options, int argc, char **argv, const Guest *const *g
     *options = (Options){.engine = {.tier = TIER_FAST}};
     if (argc > 0) options->guest_name = guest_of_name(argv[0]);
     int at = argc;
+    options->child = argc > 1 && strcmp(argv[1], "--child") == 0;
     if (!read_variables(options) || !read_arguments(options, argc, argv, &at)) return EXIT_USAGE;
+    conclude(options);
+    if (options->action == OPTIONS_LIST_SYSCALLS) return -1;
     if (options->action != OPTIONS_RUN) {
         options_print(options->action, guests);
         return 0;
@@ -325,22 +432,11 @@ static char *log_name(const char *name) {
     return result;
 }
 
-// Moves a descriptor to the upper end of what the limit allows.
-static int move_up(int fd) {
-    struct rlimit limit;
-    if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < 64) return fd;
-    rlim_t top = limit.rlim_cur < 65536 ? limit.rlim_cur : 65536;
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, (int)top - 16);
-    if (high < 0) return fd;
-    close(fd);
-    return high;
-}
-
 bool options_open_log(Options *options) {
     if (!options->log_file) return true;
     char *name = log_name(options->log_file);
-    int empty = options->log_append ? 0 : O_TRUNC;
-    int fd = move_up(open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | empty, 0666));
+    int empty = options->child ? 0 : O_TRUNC;
+    int fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | empty, 0666);
     options->engine.log = fd < 0 ? NULL : fdopen(fd, "a");
     if (!options->engine.log) fprintf(stderr, "kiln: log file %s: %s\n", name, strerror(errno));
     else setvbuf(options->engine.log, NULL, _IOLBF, 0); // whole lines: several processes may write
@@ -348,10 +444,47 @@ bool options_open_log(Options *options) {
     return options->engine.log != NULL;
 }
 
-const GuestCpuModel *options_cpu_model(const Options *options, const Guest *guest) {
+// ---- the cpu --------------------------------------------------------------------------------------------------------------
+
+static const GuestCpuModel *find_model(const Options *options, const Guest *guest) {
     if (!options->cpu_model) return &guest->models[0];
+    size_t length = strcspn(options->cpu_model, ",");
     for (const GuestCpuModel *model = guest->models; model->name; model++)
-        if (strcmp(model->name, options->cpu_model) == 0) return model;
-    fprintf(stderr, "kiln: no cpu model '%s' for %s (-cpu help lists them)\n", options->cpu_model, guest->name);
+        if (strlen(model->name) == length && memcmp(model->name, options->cpu_model, length) == 0) return model;
+    fprintf(stderr, "kiln: no cpu model '%.*s' for %s (-cpu help lists them)\n", (int)length, options->cpu_model, guest->name);
     return NULL;
+}
+
+static bool is_on(const char *value) { return strcmp(value, "on") == 0 || strcmp(value, "true") == 0 || strcmp(value, "yes") == 0; }
+static bool is_off(const char *value) { return strcmp(value, "off") == 0 || strcmp(value, "false") == 0 || strcmp(value, "no") == 0; }
+
+// NAME=on|off. What Kiln does not have may be switched off, or be set with a warning: whether the guest looks at it is not known.
+static bool change_feature(const Options *options, const Guest *guest, char *text, uint64_t *features) {
+    char *equals = strchr(text, '='), *value = equals ? equals + 1 : text;
+    if (equals) *equals = '\0';
+    for (const GuestFeatureName *known = guest->feature_names; equals && known && known->name; known++) {
+        if (strcasecmp(known->name, text) != 0 || (!is_on(value) && !is_off(value))) continue;
+        *features = is_on(value) ? *features | known->bit : *features & ~known->bit;
+        return true;
+    }
+    if (!equals) {
+        fprintf(stderr, "kiln: -cpu: '%s' is not EXTENSION=on or EXTENSION=off\n", text);
+        return false;
+    }
+    if (!is_off(value) && !options->child) warning("-cpu: '%s=%s' has no effect: Kiln does not have it", text, value);
+    return true;
+}
+
+bool options_cpu_features(const Options *options, const Guest *guest, uint64_t *features) {
+    const GuestCpuModel *model = find_model(options, guest);
+    if (!model) return false;
+    *features = model->features;
+    const char *changes = options->cpu_model ? strchr(options->cpu_model, ',') : NULL;
+    char *copy = strdup(changes ? changes : ""), *rest = copy, *item;
+    if (!copy) fatal("out of memory (options)");
+    bool good = true;
+    while (good && (item = strsep(&rest, ",")))
+        if (*item) good = change_feature(options, guest, item, features);
+    free(copy);
+    return good;
 }

@@ -14,7 +14,6 @@
 
 typedef enum OptionKind {
     OPTION_FLAG,       // bool = true
-    OPTION_FLAG_BITS,  // uint32_t |= value
     OPTION_NUMBER_SET, // unsigned = value
     OPTION_ACTION,     // OptionsAction = value
     OPTION_STRING,     // const char * = the argument
@@ -22,7 +21,13 @@ typedef enum OptionKind {
     OPTION_CPU,        // const char *, or `help`
     OPTION_TIER,       // EngineTier
     OPTION_MODE,       // OptionsMode
-    OPTION_LOG_ITEMS,  // uint32_t |= ENGINE_LOG_*
+    OPTION_LOG_ITEMS,  // uint32_t = ENGINE_LOG_*
+    OPTION_FILTER,     // engine.log_ranges and their count
+    OPTION_SEED,       // uint64_t seed, and `seeded`
+    OPTION_COMPLETION, // OptionsAction by the shell's name
+    OPTION_UNUSED,     // qemu-user's, without a meaning here; nothing is stored. Warns ...
+    OPTION_UNUSED_NUMBER, // ... unless it is 0
+    OPTION_PAGE_SIZE,  // ... unless it is what the page size is
     OPTION_PASS,       // uint32_t |= bit of the pass
     OPTION_ENV_SET,    // appends to env_edits
     OPTION_ENV_UNSET,  // the same
@@ -30,7 +35,8 @@ typedef enum OptionKind {
 
 typedef enum OptionsAction {
     OPTIONS_RUN, OPTIONS_PRINT_HELP, OPTIONS_PRINT_VERSION, OPTIONS_PRINT_MAN,
-    OPTIONS_LIST_CPUS, OPTIONS_LIST_LOG, OPTIONS_LIST_PASSES,
+    OPTIONS_LIST_CPUS, OPTIONS_LIST_LOG, OPTIONS_LIST_PASSES, OPTIONS_LIST_SYSCALLS,
+    OPTIONS_COMPLETE_BASH, OPTIONS_COMPLETE_ZSH,
 } OptionsAction;
 
 typedef enum OptionsMode { MODE_NONE } OptionsMode;
@@ -47,6 +53,8 @@ typedef struct Options {
     const char *cpu_model;     // NULL: the guest's first model. Not checked: the file decides which guest it is
     const char *guest_name;    // "riscv64" if started as kiln-riscv64: only this guest may run. NULL: any
     uint64_t stack_size;       // 0: the host's limit
+    uint64_t seed;             // if seeded
+    bool seeded;
     EnvEdits env_edits;        // for options_environment
     // -- the program
     const char *program;       // file to load
@@ -54,12 +62,16 @@ typedef struct Options {
     char **guest_argv;         // guest_argc entries, then NULL
     // -- Kiln itself
     EngineOptions engine;      // complete but for `features` (cpu model) and `log` (options_open_log)
+    uint32_t log_items;        // -d; with `strace` it makes engine.log_mask
+    bool strace;
+    const char *gdb;           // where to wait for a debugger, or NULL
     OptionsMode mode;
     bool stats;
     const char *log_file;      // NULL: stderr
-    bool log_append;
-    char **pass_on;            // Kiln's own options for another program that the guest executes, then NULL: as given,
-                               // without those that were for this program alone (-0, -E, -U)
+    bool child;                // the guest executed this program: go on with the log, say nothing twice
+    char unused;               // the field of options that store nothing
+    char **pass_on;            // Kiln's own options for another program that the guest executes, then NULL: --child, then as
+                               // given, without those that were for this program alone (-0, -E, -U, -g) or have no meaning
     OptionsAction action;
 } Options;
 
@@ -75,8 +87,8 @@ char **options_environment(const Options *options, char **host_environment);
 // False: message printed.
 bool options_open_log(Options *options);
 
-// The chosen model of `guest`, or NULL after a message on stderr that names it.
-const GuestCpuModel *options_cpu_model(const Options *options, const Guest *guest);
+// The features of the chosen model of `guest` with the changes behind its name. False: a message on stderr names what is wrong.
+bool options_cpu_features(const Options *options, const Guest *guest, uint64_t *features);
 
 // ---- the table, for options_help.c ------------------------------------------------------------------------------------
 enum { OPTIONS_HIDDEN = -1 };
@@ -102,7 +114,14 @@ extern const size_t options_table_size;
 extern const char *const options_groups[OPTIONS_GROUP_COUNT];
 extern const LogItem options_log_items[]; // ended by a NULL name
 
-// Prints what `action` asks for to stdout.
+// options_help.c: where the next name begins (past the length characters of this one) in a list separated by spaces.
+const char *options_next_name(const char *names, size_t *length);
+
+// options_complete.c
+void options_print_bash(const Guest *const *guests);
+void options_print_zsh(const Guest *const *guests);
+
+// Prints what `action` asks for to stdout. Not for OPTIONS_LIST_SYSCALLS, which is the caller's to print.
 void options_print(OptionsAction action, const Guest *const *guests);
 
 #endif

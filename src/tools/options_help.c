@@ -7,6 +7,11 @@
 
 enum { HELP_COLUMN = 30, HELP_WIDTH = 100 };
 
+const char *options_next_name(const char *names, size_t *length) {
+    *length = strcspn(names, " ");
+    return names + *length + (names[*length] == ' ');
+}
+
 // ---- --help --------------------------------------------------------------------------------------------------------------
 
 // Prints text broken at spaces, from column HELP_COLUMN on.
@@ -42,7 +47,8 @@ static void print_help(void) {
             if (options_table[i].group == group) print_option_help(&options_table[i]);
     }
     puts("\nOptions are accepted with one dash or two, and --name=value means --name value.\n"
-         "Most can be given as variables too (the name qemu-user knows is read where ours is not set):");
+         "Most can be given as variables too (the name qemu-user knows is read where ours is not set);\n"
+         "the command line counts more:");
     for (size_t i = 0; i < options_table_size; i++) {
         const OptionRow *row = &options_table[i];
         if (row->group == OPTIONS_HIDDEN || !row->variable) continue;
@@ -142,6 +148,7 @@ static void print_man(void) {
          "kiln ./hello\n"
          "kiln \\-L /srv/riscv64 /srv/riscv64/usr/bin/python3 script.py\n"
          "kiln \\-strace \\-D trace.%d ./server\n"
+         "kiln \\-g 1234 ./hello    (and in gdb\\-multiarch: file hello, target remote :1234)\n"
          ".fi");
 }
 
@@ -153,6 +160,9 @@ static void list_cpus(const Guest *const *guests) {
         const GuestCpuModel *model = (*guests)->models;
         for (bool first = true; model->name; model++, first = false)
             printf("  %-16s %s%s\n", model->name, model->description, first ? " (default)" : "");
+        printf("  extensions:");
+        for (const GuestFeatureName *f = (*guests)->feature_names; f && f->name; f++) printf(" %s", f->name);
+        putchar('\n');
     }
 }
 
@@ -163,6 +173,9 @@ void options_print(OptionsAction action, const Guest *const *guests) {
     case OPTIONS_PRINT_VERSION: puts("kiln " KILN_VERSION); break;
     case OPTIONS_PRINT_MAN: print_man(); break;
     case OPTIONS_LIST_CPUS: list_cpus(guests); break;
+    case OPTIONS_LIST_SYSCALLS: break;
+    case OPTIONS_COMPLETE_BASH: options_print_bash(guests); break;
+    case OPTIONS_COMPLETE_ZSH: options_print_zsh(guests); break;
     case OPTIONS_LIST_LOG:
         for (const LogItem *item = options_log_items; item->name; item++) printf("%-10s %s\n", item->name, item->help);
         break;

@@ -67,7 +67,7 @@ static void administration(void) {
     CHECK(refused(syscall(SYS_pivot_root, "/none", "/none"), ENOENT));
     CHECK(refused(chroot("/none"), ENOENT) && refused(acct("/none"), ENOENT) && refused(syscall(SYS_swapoff, "/none"), ENOENT));
     CHECK(refused(syscall(SYS_swapon, "/none", 0), ENOENT));
-    CHECK(syscall(SYS_quotactl, 0x800002 << 8, "/none", 0, NULL) == -1);
+    CHECK(syscall(SYS_quotactl, 0x800002u << 8, "/none", 0, NULL) == -1);
     CHECK(refused(syscall(SYS_sethostname, "x", -1), EINVAL) && refused(syscall(SYS_setdomainname, "x", -1), EINVAL));
     CHECK(refused(syscall(SYS_reboot, 1, 2, 3, 0), EINVAL));
     CHECK(refused(syscall(SYS_delete_module, "none", O_NONBLOCK), ENOENT) || errno == ENOSYS);

@@ -14,7 +14,7 @@
 #include "guest/riscv64/features.h"
 #include "guest/riscv64/state.h"
 
-enum { HEADER_BYTES = 8, MAX_CODE = 1024, CANARY = 0xa5, CANARY_BYTES = 64, ENGINES = 4, CODE_STEP = 24, DATA_STEP = 32 };
+enum { HEADER_BYTES = 8, MAX_CODE = 1024, ENGINES = 4, CODE_STEP = 24, DATA_STEP = 32, CLEAN_BYTES = 4096 };
 
 typedef struct Settings {
     uint64_t pc, features;
@@ -28,6 +28,7 @@ typedef struct Code { const uint8_t *bytes; size_t size; uint64_t pc; } Code;
 
 static Engine *engines[ENGINES];
 static Arena arena;
+static bool printing; // FUZZ_PRINT is set: every block, for a look at a crash
 
 // ---- setting up ---------------------------------------------------------------------------------------------------------------
 static void no_hook(Cpu *cpu) { (void)cpu; }
@@ -37,6 +38,7 @@ static size_t no_fetch(void *unused, uint64_t pc, const uint8_t **bytes) { retur
 static void set_up(void) {
     static const EngineOptions options[ENGINES] = {
         {0}, {.no_avx = true, .no_fma = true, .no_bmi = true}, {.eval_all = true}, {.shared_memory = true}};
+    printing = getenv("FUZZ_PRINT");
     EngineHooks hooks = {.exception = no_exception, .fault = no_hook, .poll = no_hook, .fetch = no_fetch};
     for (int i = 0; i < ENGINES; i++) engines[i] = engine_new(&guest_riscv64, &hooks, &options[i]);
 }
@@ -64,12 +66,18 @@ static size_t fetch(void *context, uint64_t pc, const uint8_t **bytes) {
     return code->size - offset;
 }
 
+static void print_block(const KirBlock *kir) {
+    KirText text = {0};
+    kir_print(&text, kir);
+    fputs(text.data, stderr);
+    free(text.data);
+}
+
 static void require_valid(const KirBlock *kir, const char *where) {
     char error[300];
     if (kir_verify(kir, error, sizeof error)) return;
-    KirText text = {0};
-    kir_print(&text, kir);
-    fprintf(stderr, "%s: %s\n%s", where, error, text.data);
+    fprintf(stderr, "%s: %s\n", where, error);
+    print_block(kir);
     abort();
 }
 
@@ -89,6 +97,7 @@ static KirBlock *translate(const Settings *s, const Code *code, unsigned max_ins
     REQUIRE(kir->guest_bytes >= 2 * kir->guest_insns && kir->guest_bytes <= 4 * kir->guest_insns);
     kir_optimise(kir, s->disabled_passes);
     require_valid(kir, "passes");
+    if (printing) print_block(kir);
     return kir;
 }
 
@@ -137,27 +146,22 @@ static void check_compiled(const CodeMemory *memory, const KirBlock *kir, const 
     for (uint32_t i = 0; i < out->exit_count; i++) check_exit(memory, out, out->exits[i]);
 }
 
-static bool all_are(const uint8_t *bytes, size_t size, uint8_t value) {
-    for (size_t i = 0; i < size; i++)
-        if (bytes[i] != value) return false;
-    return true;
-}
-
 // One attempt in memory with the room that the settings leave; the memory is afterwards as before.
 static bool compile(const Settings *s, const KirBlock *kir, bool *too_complex) {
+    static const uint8_t canary[] = "what lies behind the end stays as it is", zeroes[CLEAN_BYTES];
     CodeMemory whole = engines[s->engine]->memory, memory = whole;
     if (s->code_room) memory.code_end = memory.code_next + s->code_room;
     if (s->data_room) memory.data_end = memory.data_next + s->data_room;
     uint8_t *behind_code = memory.code_end + memory.write_delta;
-    if (s->code_room) memset(behind_code, CANARY, CANARY_BYTES);
+    if (s->code_room) memcpy(behind_code, canary, sizeof canary);
     HostCompiled out = {0};
     bool done = host_compile(engines[s->engine]->host, &memory, kir, &arena, &out);
     if (done) check_compiled(&memory, kir, &out);
     else REQUIRE(memory.code_next == whole.code_next && memory.data_next == whole.data_next);
-    REQUIRE(!s->code_room || all_are(behind_code, CANARY_BYTES, CANARY));
+    REQUIRE(!s->code_room || memcmp(behind_code, canary, sizeof canary) == 0);
     memset(whole.data_next, 0, (size_t)(memory.data_next - whole.data_next));
     // Nothing of an attempt that failed may show up in the next one.
-    REQUIRE(all_are(whole.data_next, 4096, 0));
+    REQUIRE(memcmp(whole.data_next, zeroes, sizeof zeroes) == 0);
     *too_complex = out.too_complex;
     return done;
 }

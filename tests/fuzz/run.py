@@ -8,12 +8,14 @@ The seeds are made anew each time: small ELF files, random instruction words of 
 tests. What a run finds new stays in BUILD/corpus and is where the next one starts. A crash prints the input's path and its bytes
 (BUILD/tests/fuzz/TARGET FILE runs it again). Closes with `N passed, N failed`, one a target."""
 import argparse
+import itertools
 import os
 import random
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,15 +60,15 @@ def seeds_kir(rng):
 
 
 def seeds_elf(rng):
-    source, folder = "void _start(void) { for (;;); } int data = 1; int zero[5000];", Path("made.tmp")
+    source = "void _start(void) { for (;;); } int data = 1; int zero[5000];"
     kinds = {"static": ["-static"], "static-pie": ["-static-pie"], "shared": ["-shared", "-fPIC"], "object": ["-c"],
              "dynamic": ["-pie", "-Wl,--dynamic-linker=/lib/ld.so"], "stack": ["-static", "-Wl,-z,execstack"]}
-    for compiler in ("riscv64-linux-gnu-gcc", "gcc"):
-        for kind, flags in kinds.items():
-            command = [compiler, "-x", "c", "-", "-nostdlib", "-Os", "-s", "-Wl,-z,noseparate-code", "-Wl,--build-id=none", *flags, "-o", folder]
-            if subprocess.run(command, input=source, text=True, capture_output=True).returncode == 0:
-                data = folder.read_bytes()
-                folder.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        for compiler, (kind, flags) in itertools.product(("riscv64-linux-gnu-gcc", "gcc"), kinds.items()):
+            made = Path(folder, f"{compiler}-{kind}")
+            command = [compiler, "-x", "c", "-", "-nostdlib", "-Os", "-s", "-Wl,-z,noseparate-code", "-Wl,--build-id=none", *flags]
+            if subprocess.run([*command, "-o", made], input=source, text=True, capture_output=True).returncode == 0:
+                data = made.read_bytes()
                 yield data
                 yield data[:rng.randrange(len(data))]
     yield Path(sys.executable).read_bytes()[:4096]
@@ -78,13 +80,10 @@ SEEDS = {"fuzz_elf": seeds_elf, "fuzz_kir": seeds_kir, "fuzz_riscv64": seeds_ris
 def write_seeds(target, folder):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    here = os.getcwd()
-    os.chdir(folder)
     count = 0
     for data in SEEDS[target](random.Random(1)):
         (folder / f"{count:05}").write_bytes(data[:MAX_LENGTH[target]])
         count += 1
-    os.chdir(here)
     return count
 
 
@@ -100,7 +99,7 @@ def build(folder, jobs):
         sys.exit(f"{done.stdout}\nthe targets do not build")
 
 
-def describe_crash(target, prefix, output):
+def describe_crash(target, output):
     """The input's path and bytes, and the lines that say what happened."""
     lines = [line for line in output.splitlines() if re.search(r"ERROR|does not hold|runtime error|internal error|SUMMARY|^    #[0-9] ", line)]
     print(f"FAIL {target}")
@@ -133,7 +132,7 @@ def report(target, result, output):
     executions = re.search(r"stat::number_of_executed_units:\s*(\d+)", output)
     coverage = re.findall(r"cov: (\d+)", output)
     if status or not executions:
-        describe_crash(target, "", output)
+        describe_crash(target, output)
         return False
     print(f"{target}: {executions[1]} executions from {seeds} seeds, coverage {coverage[-1] if coverage else '?'}")
     return True

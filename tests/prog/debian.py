@@ -9,9 +9,9 @@ Cases stand in tests/prog/debian/*.cases, one after the other:
     === NAME [WORD...]
     a script for bash
     ---
-    what it prints
+    what it prints (empty lines at the end do not count)
 
-Words: `long` leaves the case to --long; `quick=SECONDS` limits its time (60); `interp` runs it in the interpreter too, which
+Words: `long` leaves the case to --long; `timeout=SECONDS` limits its time (60); `interp` runs it in the interpreter too, which
 is slow; `qemu` or `native` in place of an expected text: what qemu-riscv64 or this machine's own programs print.
 
 The guest's bash runs each script in an empty directory of its own, with -L and PATH=/usr/bin:/bin, so every program the script
@@ -54,6 +54,8 @@ def read_cases(source):
             cases[-1].script += line
         else:
             cases[-1].expected += line
+    for case in cases:
+        case.expected = (case.expected or "").rstrip("\n")
     return cases
 
 
@@ -101,10 +103,11 @@ def check(case, args, sysroot):
         reference = run(case, case.reference, args, sysroot)
         if reference.status != 0:
             return f"{case.reference} itself fails: {reference.describe()}"
-        wanted = reference.output
+        wanted = reference.output.rstrip("\n")
     if result.status != 0:
         return f"{result.describe()}"
-    return "" if result.output == wanted else f"{difference(result.output, wanted)}; {result.describe()}"
+    got = result.output.rstrip("\n")
+    return "" if got == wanted else f"{difference(got, wanted)}; {result.describe()}"
 
 
 def chosen(args):

@@ -297,7 +297,7 @@ static void test_soft_against_hard(void) {
         write_mxcsr(MXCSR_NEAREST);
         CHECK(results[0] == results[1] && flags[0] == flags[1],
               "%s%u mxcsr %#x of %#lx, %#lx, %#lx: host %#lx %#x, exact %#lx %#x", names[op],
-              32 << (format == FORMAT_DOUBLE), mode, a, b, c, results[0], flags[0], results[1], flags[1]);
+              format == FORMAT_DOUBLE ? 64u : 32u, mode, a, b, c, results[0], flags[0], results[1], flags[1]);
     }
     kir_eval_never_hard = false;
 }

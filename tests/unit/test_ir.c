@@ -42,7 +42,10 @@ static char *read_file(const char *path) {
     char *text = malloc(capacity + 1);
     for (size_t n; text && (n = fread(text + size, 1, capacity - size, file)) > 0;) {
         size += n;
-        if (size == capacity) text = realloc(text, (capacity *= 2) + 1);
+        if (size < capacity) continue;
+        char *bigger = realloc(text, (capacity *= 2) + 1);
+        if (!bigger) free(text);
+        text = bigger;
     }
     fclose(file);
     if (text) text[size] = '\0';

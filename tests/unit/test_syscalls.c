@@ -63,7 +63,7 @@ static void rows(void) {
 }
 
 static void structures(void) {
-    struct { uint64_t dev, ino; uint32_t mode, nlink, uid, gid; uint64_t rdev, gap; int64_t size; char rest[72]; } st;
+    struct { uint64_t dev, ino; uint32_t mode, nlink, uid, gid; uint64_t rdev, gap; int64_t size; char rest[72]; } st = {0};
     CHECK(CALL(G_NEWFSTATAT, AT_FDCWD, "/dev/null", &st, 0) == 0 && (st.mode & 0170777) == 020666 && st.rdev == 0x103);
     CHECK(CALL(G_FSTAT, -1, &st) == -EBADF && CALL(G_NEWFSTATAT, AT_FDCWD, "/", 8, 0) == -EFAULT);
     struct { uint32_t events, gap; uint64_t data; } in = {1, 0, 0x1122334455667788}, out[3] = {0};

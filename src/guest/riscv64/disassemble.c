@@ -74,7 +74,7 @@ static void append_syntax(Text *text, const RvInsn *i, const char *syntax, uint6
     while (*syntax) {
         char word[16];
         size_t length = 0;
-        while (isalnum((unsigned char)syntax[length]) && length < sizeof word - 1) length++;
+        while (length < sizeof word - 1 && isalnum((unsigned char)syntax[length])) length++;
         if (!length) {
             append(text, "%c", *syntax++);
             continue;

@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <stdio.h>
 #include <string.h>
+#include "guest/riscv64/debug.h"
 #include "guest/riscv64/features.h"
 #include "guest/riscv64/fpenv.h"
 #include "guest/riscv64/linux.h"
@@ -38,7 +39,19 @@ static const GuestCpuModel models[] = {
     {"max", "every extension that Kiln knows", RV_FEATURES_MAX},
     {"rv64gc", "RV64GC: IMAFDC, Zicsr, Zifencei, Zicntr", RV_FEATURES_GC},
     {"rva22", "profile RVA22U64: RV64GC with Zba, Zbb, Zbs", RV_FEATURES_RVA22},
+    {"rv64", "the same as max", RV_FEATURES_MAX},
+    {"any", "the same as max", RV_FEATURES_MAX},
+    {"sifive-u54", "RV64GC", RV_FEATURES_GC},
+    {"shakti-c", "RV64GC", RV_FEATURES_GC},
+    {"sifive-e51", "RV64IMAC", RV_FEATURES_GC & ~(RV_FEATURE_F | RV_FEATURE_D)},
     {NULL, NULL, 0},
+};
+
+static const GuestFeatureName feature_names[] = {
+    {"m", RV_FEATURE_M}, {"a", RV_FEATURE_A}, {"f", RV_FEATURE_F}, {"d", RV_FEATURE_D}, {"c", RV_FEATURE_C},
+    {"Zicsr", RV_FEATURE_ZICSR}, {"Zifencei", RV_FEATURE_ZIFENCEI}, {"Zicntr", RV_FEATURE_ZICNTR},
+    {"zba", RV_FEATURE_ZBA}, {"zbb", RV_FEATURE_ZBB}, {"zbc", RV_FEATURE_ZBC}, {"zbs", RV_FEATURE_ZBS},
+    {"zicond", RV_FEATURE_ZICOND}, {NULL, 0},
 };
 
 static void reset(Cpu *cpu) {
@@ -78,10 +91,12 @@ const Guest guest_riscv64 = {
     .pinned_int = {X(15), X(2), X(14), X(10), X(13), X(8), X(11), X(12), X(1), X(9)},
     .pinned_float = {F(15), F(10), F(14), F(11), F(13), F(12), F(8), F(9)},
     .models = models,
+    .feature_names = feature_names,
     .reset = reset,
     .mode = mode,
     .translate = rv_translate,
     .disassemble = rv_disassemble,
     .dump = dump,
     .linux_abi = RV_LINUX_ABI,
+    .debug = &rv_debug,
 };

@@ -5,6 +5,7 @@
 // never stands still.
 #include <time.h>
 #include "guest/riscv64/state.h"
+#include "guest/riscv64/vdso.h"
 
 enum { NANOSECONDS_PER_TICK = 100 };
 
@@ -27,4 +28,8 @@ const KirHelper rv_helpers[RV_HELPER_COUNT] = {
     [RV_HELPER_CYCLE] = {.name = "rdcycle", .fn = read_cycle, .result = KIR_I64},
     [RV_HELPER_TIME] = {.name = "rdtime", .fn = read_time, .result = KIR_I64},
     [RV_HELPER_INSTRET] = {.name = "rdinstret", .fn = read_instret, .result = KIR_I64},
+    // These compute with integers alone, so they may as well run under the guest's floating-point environment.
+    [RV_HELPER_VDSO_CLOCK] = {"vdso_clock", rv_vdso_clock, KIR_I64, {KIR_I64}, KIR_HELPER_FPENV},
+    [RV_HELPER_VDSO_RESOLUTION] = {"vdso_resolution", rv_vdso_resolution, KIR_I64, {KIR_I64}, KIR_HELPER_FPENV},
+    [RV_HELPER_VDSO_PROCESSOR] = {"vdso_processor", rv_vdso_processor, KIR_I64, {KIR_VOID}, KIR_HELPER_FPENV},
 };

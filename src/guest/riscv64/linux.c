@@ -121,11 +121,6 @@ bool rv_signal_return(Cpu *cpu, uint64_t *mask, stack_t *altstack) {
     return true;
 }
 
-const uint8_t rv_sigreturn_code[RV_SIGRETURN_SIZE] = {
-    0x93, 0x08, 0xb0, 0x08, // li a7, 139 (rt_sigreturn)
-    0x73, 0x00, 0x00, 0x00, // ecall
-};
-
 // ---- what the machine says of itself ---------------------------------------------------------------------------------------------
 static const struct { char letter; uint64_t feature; } letters[] = {
     {'I', RV_FEATURE_I}, {'M', RV_FEATURE_M}, {'A', RV_FEATURE_A},

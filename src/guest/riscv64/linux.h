@@ -21,15 +21,14 @@ uint64_t rv_hwcap(uint64_t features);
 uint64_t rv_hwcap2(uint64_t features);
 void rv_cpuinfo(uint64_t features, unsigned processor, char *text, size_t size);
 
-enum { RV_SIGRETURN_SIZE = 8 };
-extern const uint8_t rv_sigreturn_code[RV_SIGRETURN_SIZE];
+extern const GuestVdso rv_vdso; // vdso.c
 
 #define RV_LINUX_ABI {                                                                                                \
     .machine = "riscv64", .page_size = 4096, .syscall_insn_bytes = 4, .syscall_number = rv_syscall_number,            \
     .syscall_args = rv_syscall_args, .syscall_result = rv_syscall_result,                                             \
     .syscall_get_result = rv_syscall_get_result, .syscall_restart = rv_syscall_restart, .start = rv_start,            \
     .stack_pointer = rv_stack_pointer, .clone_child = rv_clone_child, .signal_frame = rv_signal_frame,                \
-    .signal_return = rv_signal_return, .sigreturn_code = rv_sigreturn_code, .sigreturn_size = RV_SIGRETURN_SIZE,      \
+    .signal_return = rv_signal_return, .vdso = &rv_vdso,                                                     \
     .hwcap = rv_hwcap, .hwcap2 = rv_hwcap2, .platform = NULL, .cpuinfo = rv_cpuinfo,                                  \
 }
 

@@ -42,7 +42,8 @@ enum {
 };
 
 // Helpers by number.
-enum { RV_HELPER_CYCLE, RV_HELPER_TIME, RV_HELPER_INSTRET, RV_HELPER_COUNT };
+enum { RV_HELPER_CYCLE, RV_HELPER_TIME, RV_HELPER_INSTRET, RV_HELPER_VDSO_CLOCK, RV_HELPER_VDSO_RESOLUTION,
+    RV_HELPER_VDSO_PROCESSOR, RV_HELPER_COUNT };
 extern const KirHelper rv_helpers[RV_HELPER_COUNT];
 extern const KirGlobal rv_globals[RV_GLOBAL_COUNT];
 extern const char *const rv_x_names[32];

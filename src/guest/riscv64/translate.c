@@ -6,6 +6,7 @@
 // another page than the first: so a block depends on one page and at most two bytes of the next.
 #include <string.h>
 #include "guest/riscv64/trans.h"
+#include "guest/riscv64/vdso.h"
 
 enum { PAGE_MASK = ~4095 };
 
@@ -267,6 +268,7 @@ static void translate_insn(RvTranslator *t, uint32_t bits) {
     rv_decode(bits, &insn);
     const RvRule *rule = &rules[insn.op];
     bool enabled = insn.row != RV_ILLEGAL && !(rv_rows[insn.row].features & ~t->request->features);
+    if (insn.row == RV_ILLEGAL && rv_vdso_insn(t, bits)) return;
     if (!enabled || !rule->generator(t, &insn, rule->p, rule->q)) rv_raise(t, &insn, KIR_EXC_ILLEGAL, 0);
 }
 

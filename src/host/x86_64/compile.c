@@ -275,7 +275,14 @@ static void sort_faults(Emit *e) { // nearly sorted: only traps in cold paths st
 
 bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *scratch, HostCompiled *out) {
     uint8_t *data = memory->data_next;
-    Emit e = {.host = host, .memory = memory, .kir = kir, .insns = kir->insns, .scratch = scratch, .insn_pc = kir->pc};
+    Emit e;
+    memset(&e, 0, offsetof(Emit, slot_value));
+    e.host = host;
+    e.memory = memory;
+    e.kir = kir;
+    e.insns = kir->insns;
+    e.scratch = scratch;
+    e.insn_pc = kir->pc;
     e.start = (uint8_t *)(((uintptr_t)memory->code_next + 15) & ~(uintptr_t)15);
     e.c = (Code){.p = e.start, .end = memory->code_end, .write_delta = memory->write_delta, .avx = host->features.avx};
     e.cold_tail = &e.cold;

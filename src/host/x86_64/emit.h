@@ -99,8 +99,6 @@ struct Emit {
     uint64_t insn_pc;             // of the guest instruction it belongs to
     KirRef holds[2][16];          // by class (0 general, 1 vector) and register: the value in it, or KIR_NONE
     uint16_t locked[2], busy[2];  // by class: registers of operands; registers that hold a value
-    KirRef home_value[MAX_GLOBALS];
-    KirRef slot_value[CPU_SPILL_SLOTS];
     bool too_complex;             // out of spill slots
     uint8_t *start;
     Cold *cold, **cold_tail;
@@ -113,6 +111,9 @@ struct Emit {
     ExitRecord **exits;
     uint32_t exit_count, exit_capacity;
     uint32_t fallbacks, helper_calls;
+    // Set by alloc_start; not zeroed with the rest, as they are most of it.
+    KirRef slot_value[CPU_SPILL_SLOTS];
+    KirRef home_value[MAX_GLOBALS];
 };
 
 // ---- plan.c
