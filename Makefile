@@ -8,7 +8,7 @@
 #   make check         all tests, their short form (make check SUITES="unit abi": these alone)
 #   make check-long    the long form
 #   make bench         kiln, qemu-riscv64 and native side by side
-#   make install       kiln, kiln-riscv64 and their manual page, below $(DESTDIR)$(PREFIX)
+#   make install       kiln, kiln-riscv64, their manual page and completion, below $(DESTDIR)$(PREFIX)
 #   make format lint   clang-format in place; cppcheck
 BUILD  ?= build
 PREFIX ?= /usr/local
@@ -63,6 +63,10 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(BUILD)/kiln --man >$(DESTDIR)$(PREFIX)/share/man/man1/kiln.1
 	ln -sfn kiln.1 $(DESTDIR)$(PREFIX)/share/man/man1/kiln-riscv64.1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	$(BUILD)/kiln --completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/kiln
+	ln -sfn kiln $(DESTDIR)$(PREFIX)/share/bash-completion/completions/kiln-riscv64
+	$(BUILD)/kiln --completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_kiln
 
 format:
 	clang-format -i $(C_FILES)

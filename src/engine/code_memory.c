@@ -42,7 +42,7 @@ void code_memory_init(CodeMemory *memory) {
     memory->data_end = memory->data + DATA_SIZE;
     if (mprotect(memory->code, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) map_twice(memory);
     if (mprotect(memory->data, DATA_SIZE, PROT_READ | PROT_WRITE) != 0)
-        fatal("cannot make memory for translated code: %s", strerror(errno));
+        fatal("cannot make memory for translated code: %s (is the limit `ulimit -d` too small?)", strerror(errno));
     code_memory_reset(memory);
 }
 

@@ -54,6 +54,7 @@ typedef struct Cpu {
     Engine *engine;
     struct Cpu *next;       // in the engine's list of threads
     uint32_t inside;        // this thread may hold addresses of blocks (engine/world.c)
+    bool ibc_stale;         // the cache names blocks that are gone; the thread empties it before it goes inside
     IbcEntry *ibc_real;
     uint32_t mode;          // guest mode flags, as Guest.mode computes them
     bool exiting;           // the Linux layer asks engine_run to return

@@ -19,10 +19,15 @@ __thread Cpu *current_cpu;
 // What a thread that is asked to stop looks its indirect exits up in; one for all.
 static IbcEntry empty_ibc[2 * CPU_IBC_ENTRIES];
 
-static void *pages(size_t size) {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) fatal("out of memory for the state of a thread");
-    return p;
+// One piece of memory a thread, of pages that are touched as they are needed.
+typedef struct CpuMemory {
+    IbcEntry ibc[2 * CPU_IBC_ENTRIES];
+    Cpu cpu;
+} CpuMemory;
+
+static CpuMemory *cpu_memory(void) {
+    void *p = mmap(NULL, sizeof(CpuMemory), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
 }
 
 // The fast tier finds dead values by itself, on its way through the block; the pass is for readers of dumps and for the interpreter.
@@ -51,25 +56,22 @@ const Guest *engine_guest(const Engine *engine) { return engine->guest; }
 const EngineOptions *engine_options(const Engine *engine) { return &engine->options; }
 Counters *engine_counters(Engine *engine) { return &engine->counters; }
 
-enum { IBC_BYTES = 2 * CPU_IBC_ENTRIES * sizeof(IbcEntry) };
-
-static IbcEntry *new_ibc(void) {
-    IbcEntry *entries = pages(IBC_BYTES);
-    guard_ibc(entries);
-    return entries;
-}
-
 Cpu *cpu_new(Engine *engine, const Cpu *from) {
-    Cpu *cpu = pages(sizeof *cpu);
+    CpuMemory *memory = cpu_memory();
+    if (!memory && from) return NULL;
+    if (!memory) fatal("out of memory for the state of a thread");
+    Cpu *cpu = &memory->cpu;
     if (from) *cpu = *from;
     cpu->engine = engine;
-    cpu->ibc_real = cpu->ibc = new_ibc();
+    guard_ibc(memory->ibc);
+    cpu->ibc_real = cpu->ibc = memory->ibc;
     cpu->poll = 0;
     cpu->exiting = false;
     cpu->raised = -1;
     cpu->in_interpreter = false;
     cpu->interp_jump = NULL;
     cpu->inside = 0;
+    cpu->ibc_stale = false;
     if (!from) {
         cpu->guest_mxcsr = cpu->host_mxcsr = host_default_fpenv();
         engine->guest->reset(cpu);
@@ -78,10 +80,11 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     return cpu;
 }
 
+void cpu_release(Cpu *cpu) { munmap(cpu->ibc_real, sizeof(CpuMemory)); }
+
 void cpu_free(Cpu *cpu) {
     world_remove(cpu->engine, cpu);
-    munmap(cpu->ibc_real, IBC_BYTES);
-    munmap(cpu, sizeof *cpu);
+    cpu_release(cpu);
 }
 
 // ---- asking a thread to stop --------------------------------------------------------------------------------------------

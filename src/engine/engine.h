@@ -58,14 +58,14 @@ Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOpt
 const Guest *engine_guest(const Engine *engine);
 const EngineOptions *engine_options(const Engine *engine);
 
-// A cpu for a new guest thread, all registers as after reset; or a copy of `from` (clone).
+// A cpu for a new guest thread, all registers as after reset; or a copy of `from` (clone), NULL if there is no memory.
 Cpu *cpu_new(Engine *engine, const Cpu *from);
 void cpu_free(Cpu *cpu);
 
 // Around a fork of the process by one of several threads: before it in the parent, after it in the parent (child = NULL) and in the
-// child (its only cpu).
+// child (its only cpu). The other threads' cpus are freed there, after `lost` was called for each.
 void engine_before_fork(Engine *engine);
-void engine_after_fork(Engine *engine, Cpu *child);
+void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, Cpu *cpu), void *context);
 
 // Runs the guest from cpu->pc until cpu->exiting. Sets current_cpu.
 void engine_run(Cpu *cpu);
@@ -83,6 +83,8 @@ bool engine_fault(int signal, const siginfo_t *info, void *ucontext);
 // (cpu->fault is untouched; the number of bytes done goes to *done if not NULL).
 bool guest_read(void *to, uint64_t from, size_t size);
 bool guest_write(uint64_t to, const void *from, size_t size);
+// One compare-and-exchange of an aligned word; *expected becomes what was found.
+bool guest_compare_exchange(uint64_t address, uint32_t *expected, uint32_t desired);
 
 // For helpers with KIR_HELPER_MAY_RAISE: leaves the block with this exception at the current instruction. Does not return.
 void engine_raise(Cpu *cpu, KirException code) __attribute__((noreturn));

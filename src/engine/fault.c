@@ -69,13 +69,8 @@ static bool copy_by_kernel(void *to, const void *from, size_t size) {
     return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
 }
 
-static bool guarded_copy(void *to, const void *from, size_t size, bool writes_guest) {
-    Cpu *cpu = current_cpu;
-    if (!cpu && !writes_guest) return copy_by_kernel(to, from, size);
-    if (!cpu) {
-        struct iovec local = {(void *)(uintptr_t)from, size}, remote = {to, size};
-        return process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
-    }
+// Runs access(context), which touches guest memory; false: it faulted.
+static bool guarded(Cpu *cpu, void (*access)(void *context), void *context) {
     void *old_jump = cpu->interp_jump;
     bool old_state = cpu->in_interpreter;
     CpuFault old_fault = cpu->fault;
@@ -86,7 +81,7 @@ static bool guarded_copy(void *to, const void *from, size_t size, bool writes_gu
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
         cpu->in_interpreter = true;
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        __builtin_memcpy(to, from, size);
+        access(context);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
         ok = true;
     } else {
@@ -95,6 +90,34 @@ static bool guarded_copy(void *to, const void *from, size_t size, bool writes_gu
     cpu->in_interpreter = old_state;
     cpu->interp_jump = old_jump;
     return ok;
+}
+
+typedef struct Copy { void *to; const void *from; size_t size; } Copy;
+
+static void copy(void *context) {
+    const Copy *c = context;
+    __builtin_memcpy(c->to, c->from, c->size);
+}
+
+static bool guarded_copy(void *to, const void *from, size_t size, bool writes_guest) {
+    Cpu *cpu = current_cpu;
+    if (!cpu && !writes_guest) return copy_by_kernel(to, from, size);
+    if (!cpu) {
+        struct iovec local = {(void *)(uintptr_t)from, size}, remote = {to, size};
+        return process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+    }
+    return guarded(cpu, copy, &(Copy){to, from, size});
+}
+
+typedef struct Exchange { uint32_t *word, *expected, desired; } Exchange;
+
+static void exchange(void *context) {
+    Exchange *x = context;
+    __atomic_compare_exchange_n(x->word, x->expected, x->desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+bool guest_compare_exchange(uint64_t address, uint32_t *expected, uint32_t desired) {
+    return guarded(current_cpu, exchange, &(Exchange){(uint32_t *)address, expected, desired});
 }
 
 bool guest_read(void *to, uint64_t from, size_t size) { return guarded_copy(to, (const void *)from, size, false); }

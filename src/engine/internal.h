@@ -43,6 +43,8 @@ void world_resume(Engine *engine);
 void world_clear_caches(Engine *engine);
 void world_add(Engine *engine, Cpu *cpu);
 void world_remove(Engine *engine, Cpu *cpu);
+// engine.c: gives a cpu's memory back, with no regard to the list.
+void cpu_release(Cpu *cpu);
 
 // translate.c: the block at pc, made if need be. Never NULL.
 Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode);

@@ -30,15 +30,23 @@ static void futex_wait(uint32_t *word, uint32_t value) {
 static void futex_wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
 
 // ---- inside and outside -----------------------------------------------------------------------------------------------------
+// Emptying the caches of threads that sleep is left to themselves: there may be thousands.
+static void freshen(Cpu *cpu) {
+    if (!cpu->ibc_stale) return;
+    cpu->ibc_stale = false;
+    clear_ibc(cpu);
+}
+
 void world_enter(Cpu *cpu) {
     Engine *engine = cpu->engine;
     if (!engine->threaded) return;
     for (;;) {
         __atomic_store_n(&cpu->inside, 1, __ATOMIC_SEQ_CST);
-        if (!__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) return;
+        if (!__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) break;
         world_leave(cpu);
         futex_wait(&engine->stop, 1);
     }
+    freshen(cpu);
 }
 
 void world_leave(Cpu *cpu) {
@@ -63,7 +71,10 @@ void world_lock(Engine *engine) {
         if (inside) world_leave(cpu);
         lock_slowly(&engine->lock);
         // The holder is not stopped by anybody else, so it may go inside without looking.
-        if (inside) __atomic_store_n(&cpu->inside, 1, __ATOMIC_SEQ_CST);
+        if (inside) {
+            __atomic_store_n(&cpu->inside, 1, __ATOMIC_SEQ_CST);
+            freshen(cpu);
+        }
     }
     engine->lock_owner = current_cpu;
 }
@@ -95,7 +106,9 @@ void world_resume(Engine *engine) {
 }
 
 void world_clear_caches(Engine *engine) {
-    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) clear_ibc(cpu);
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next)
+        if (cpu == current_cpu || !engine->threaded) clear_ibc(cpu);
+        else cpu->ibc_stale = true;
 }
 
 // ---- the list of threads -----------------------------------------------------------------------------------------------------------
@@ -110,6 +123,7 @@ void world_add(Engine *engine, Cpu *cpu) {
 
 void world_remove(Engine *engine, Cpu *cpu) {
     // A process that shared our memory (vfork) may have been killed in the middle of anything.
+    if (cpu != current_cpu) world_leave(cpu);
     if (engine->lock_owner == cpu && cpu != current_cpu) world_unlock(engine);
     world_lock(engine);
     for (Cpu **link = &engine->cpus; *link; link = &(*link)->next) {
@@ -119,18 +133,27 @@ void world_remove(Engine *engine, Cpu *cpu) {
     }
     world_unlock(engine);
     // Back to one thread: the remaining one is the caller (or the last thread of the process ends).
-    if (engine->cpus && !engine->cpus->next && engine->cpus == current_cpu) engine->threaded = false;
+    if (engine->cpus && !engine->cpus->next && engine->cpus == current_cpu) {
+        engine->threaded = false;
+        freshen(current_cpu);
+    }
 }
 
 void engine_before_fork(Engine *engine) { world_lock(engine); }
 
-void engine_after_fork(Engine *engine, Cpu *child) {
+void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, Cpu *cpu), void *context) {
     world_unlock(engine);
     if (!child) return;
-    // The other threads are not in the child. Their cpus' memory is lost: it may be in use by a signal handler's copy of a pointer.
+    for (Cpu *cpu = engine->cpus, *next; cpu; cpu = next) {
+        next = cpu->next;
+        if (cpu == child) continue;
+        lost(context, cpu);
+        cpu_release(cpu);
+    }
     engine->cpus = child;
     child->next = NULL;
     child->inside = 0;
     engine->lock = engine->stop = 0;
     engine->threaded = false;
+    freshen(child);
 }

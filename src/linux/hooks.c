@@ -65,7 +65,7 @@ static void on_exception(Cpu *cpu, KirException code) {
     case KIR_EXC_FENCE_I: memory_code_changed(); break;
     case KIR_EXC_RESUME: break;
     }
-    if (signals_need_work(t)) signals_deliver(t);
+    if (!cpu->exiting && signals_need_work(t)) signals_deliver(t);
 }
 
 static void on_fault(Cpu *cpu) {

@@ -75,8 +75,10 @@ typedef struct LinuxProcess {
     // Signals: actions[signal - 1]; `signal_lock` guards them
     pthread_mutex_t signal_lock;
     GuestSigaction actions[LINUX_SIGNALS];
+    uint64_t unread_actions;    // bit (signal - 1): still as inherited, see signal_read_action
 
-    LinuxThread *threads;       // all, linked by `next`
+    uint32_t thread_count;      // changed by atomic operations
+    uint32_t ending;            // a thread ends the process; others that want to, wait
     LinuxThread *vfork_parent;  // this process shares its parent's memory until it execs or exits
 } LinuxProcess;
 
@@ -86,7 +88,6 @@ typedef struct CaughtSignal { volatile int signal; siginfo_t info; } CaughtSigna
 struct LinuxThread {
     Cpu *cpu;                   // cpu->thread points back here
     LinuxProcess *process;
-    LinuxThread *next;
     pid_t tid;
 
     uint64_t blocked;           // the guest's signal mask, bit (signal - 1)
@@ -105,6 +106,7 @@ struct LinuxThread {
 
     uint64_t clear_child_tid;   // set_tid_address, CLONE_CHILD_CLEARTID
     uint64_t robust_list, robust_size;
+    int exit_status;            // of exit(2), while it goes on
     bool in_syscall;            // hooks.exception is inside syscall_dispatch
     void *exec_memory;          // what execve allocated; the parent of a vfork child frees it
     size_t exec_memory_size;
@@ -155,7 +157,7 @@ const char *sysroot_path(const LinuxProcess *process, const char *path, char buf
 void process_exit(LinuxThread *t, int status) __attribute__((noreturn));
 // Dies by a signal, so that the parent sees it.
 void process_die(LinuxThread *t, int signal, bool core) __attribute__((noreturn));
-// Called by process_exit (and nothing else) before the end; for --stats. May be NULL.
+// Called before the end of a process; for --stats. May be NULL.
 extern void (*process_at_exit)(LinuxProcess *process);
 
 // A debugger's part in a process (debug/gdb.c).

@@ -7,6 +7,7 @@
 // freed by the parent when it wakes up: that is why exec memory hangs on the thread.
 #include "linux/process.h"
 #include <errno.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include "linux/signal.h"
 #include "linux/stack.h"
 #include "linux/symbols.h"
+#include "linux/thread.h"
 #include "linux/vdso.h"
 
 #ifndef CLONE_CLEAR_SIGHAND
@@ -58,7 +60,7 @@ static LinuxThread *first_thread(LinuxProcess *process) {
     t->tid = gettid();
     t->cpu = cpu_new(process->engine, NULL);
     t->cpu->thread = t;
-    process->threads = t;
+    process->thread_count = 1;
     // The list that libc registered for Kiln's own thread is not the guest's.
     host_syscall(SYS_set_robust_list, NULL, 24, 0, 0, 0, 0);
     return t;
@@ -98,7 +100,15 @@ LinuxThread *process_start(LinuxProcess *process, const ProcessStart *start, Loa
 
 // ---- end --------------------------------------------------------------------------------------------------------------
 
+// With several threads two may end the process at the same time.
+static void only_once(LinuxProcess *process) {
+    if (!__atomic_exchange_n(&process->ending, 1, __ATOMIC_RELAXED)) return;
+    host_signal_mask(SIG_SETMASK, ~UINT64_C(0));
+    for (;;) host_syscall(SYS_pause, 0, 0, 0, 0, 0, 0);
+}
+
 void process_exit(LinuxThread *t, int status) {
+    only_once(t->process);
     if (linux_debugger) linux_debugger->exited(t, status);
     if (process_at_exit && !t->process->vfork_parent) process_at_exit(t->process);
     for (;;) host_syscall(SYS_exit_group, status, 0, 0, 0, 0, 0);
@@ -106,6 +116,7 @@ void process_exit(LinuxThread *t, int status) {
 
 void process_die(LinuxThread *t, int signal, bool core) {
     LinuxProcess *process = t->process;
+    only_once(process);
     if (linux_debugger) linux_debugger->died(t, signal);
     if (process->core_report)
         warning("the guest dies of signal %d (%s)%s at pc 0x%llx", signal, strsignal(signal), core ? ", core" : "",
@@ -124,8 +135,8 @@ static void child_setup(LinuxThread *t, const CloneRequest *request) {
     const GuestLinux *abi = &t->process->guest->linux_abi;
     linux_self = t;
     t->tid = gettid();
-    t->next = NULL;
-    t->process->threads = t;
+    t->process->thread_count = 1;
+    t->process->ending = 0;
     signals_forget(t);
     t->robust_list = 0;
     t->clear_child_tid = (request->flags & CLONE_CHILD_CLEARTID) ? request->child_tid : 0;
@@ -152,22 +163,60 @@ static long host_fork(const CloneRequest *request) {
     return host_syscall(SYS_clone3, &args, size, 0, 0, 0, 0);
 }
 
+// Of several threads another may be in malloc, so the C library must do it. False: it cannot do what was asked for; then the bare
+// system call does, and the child must hope that no other thread was in malloc just then.
+static bool library_fork(const CloneRequest *request, long *result) {
+    const uint64_t able = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_SETTLS | CLONE_CLEAR_SIGHAND;
+    const struct clone_args *args = request->clone3;
+    if ((request->flags & ~able) || request->exit_signal != SIGCHLD || (args && args->set_tid_size)) return false;
+    pid_t pid = fork(), self = gettid();
+    *result = pid < 0 ? -errno : pid;
+    if (pid > 0 && (request->flags & CLONE_PARENT_SETTID)) guest_write(request->parent_tid, &pid, sizeof pid);
+    if (pid) return true;
+    // What the library told the kernel is about its own thread.
+    host_syscall(SYS_set_robust_list, NULL, sizeof(struct robust_list_head), 0, 0, 0, 0);
+    host_syscall(SYS_set_tid_address, (request->flags & CLONE_CHILD_CLEARTID) ? request->child_tid : 0, 0, 0, 0, 0, 0);
+    if (request->flags & CLONE_CHILD_SETTID) guest_write(request->child_tid, &self, sizeof self);
+    return true;
+}
+
 static long clone_fork(LinuxThread *t, const CloneRequest *request) {
-    memory_lock();
-    long r = host_fork(request);
-    memory_unlock();
+    long r;
+    bool several = t->process->thread_count > 1;
+    threads_before_fork(t);
+    if (!several || !library_fork(request, &r)) r = host_fork(request);
+    threads_after_fork(t, r == 0);
     if (r != 0) return r;
     t->process->vfork_parent = NULL;
     child_setup(t, request);
     return 0;
 }
 
+// Lies at the high end of the child's stack.
 typedef struct VforkChild {
     LinuxProcess process;
     LinuxThread thread;
     const CloneRequest *request;
     void *stack;
 } VforkChild;
+
+// The stack of a child that has gone, for the next one: touching new pages costs as much as all else here.
+static void *spare_stack;
+
+static VforkChild *vfork_stack_new(void) {
+    void *stack = __atomic_exchange_n(&spare_stack, NULL, __ATOMIC_ACQ_REL);
+    if (!stack)
+        stack = mmap(NULL, VFORK_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED) return NULL;
+    VforkChild *child = (VforkChild *)((char *)stack + VFORK_STACK - page_up(sizeof *child));
+    child->stack = stack;
+    return child;
+}
+
+static void vfork_stack_free(VforkChild *child) {
+    void *old = __atomic_exchange_n(&spare_stack, child->stack, __ATOMIC_ACQ_REL);
+    if (old) munmap(old, VFORK_STACK);
+}
 
 static int vfork_main(void *argument) {
     VforkChild *child = argument;
@@ -180,23 +229,23 @@ static int vfork_main(void *argument) {
 }
 
 static VforkChild *vfork_child_new(LinuxThread *t, const CloneRequest *request) {
-    VforkChild *child = malloc(sizeof *child);
-    void *stack = mmap(NULL, VFORK_STACK, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    Cpu *cpu = stack == MAP_FAILED || !child ? NULL : cpu_new(t->process->engine, t->cpu);
+    VforkChild *child = vfork_stack_new();
+    if (!child) return NULL;
+    Cpu *cpu = cpu_new(t->process->engine, t->cpu);
     if (!cpu) {
-        free(child);
-        if (stack != MAP_FAILED) munmap(stack, VFORK_STACK);
+        vfork_stack_free(child);
         return NULL;
     }
+    pthread_mutex_lock(&t->process->signal_lock);
     child->process = *t->process;
+    pthread_mutex_unlock(&t->process->signal_lock);
+    pthread_mutex_init(&child->process.signal_lock, NULL);
     child->thread = *t;
     child->thread.process = &child->process;
     child->thread.cpu = cpu;
     child->thread.exec_memory = NULL;
     child->process.vfork_parent = t;
     child->request = request;
-    child->stack = stack;
     cpu->thread = &child->thread;
     return child;
 }
@@ -204,8 +253,7 @@ static VforkChild *vfork_child_new(LinuxThread *t, const CloneRequest *request) 
 static void vfork_child_free(VforkChild *child) {
     cpu_free(child->thread.cpu);
     if (child->thread.exec_memory) munmap(child->thread.exec_memory, child->thread.exec_memory_size);
-    munmap(child->stack, VFORK_STACK);
-    free(child);
+    vfork_stack_free(child);
 }
 
 static long clone_vfork(LinuxThread *t, const CloneRequest *request) {
@@ -214,8 +262,8 @@ static long clone_vfork(LinuxThread *t, const CloneRequest *request) {
     Cpu *cpu = current_cpu;
     uint64_t flags = request->flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CLEAR_SIGHAND);
     void *first = (void *)((flags & CLONE_PIDFD) ? request->pidfd : request->parent_tid);
-    int pid = clone(vfork_main, (char *)child->stack + VFORK_STACK, (int)(flags | (uint64_t)request->exit_signal), child,
-                    first, NULL, (void *)request->child_tid);
+    int pid = clone(vfork_main, child, (int)(flags | (uint64_t)request->exit_signal), child, first, NULL,
+                    (void *)request->child_tid);
     int error = errno;
     // The child used our thread-local variables.
     current_cpu = cpu;
@@ -228,12 +276,9 @@ long process_clone(LinuxThread *t, CloneRequest *request) {
     uint64_t flags = request->flags;
     if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM)) return -EINVAL;
     if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND)) return -EINVAL;
-    if ((flags & CLONE_VM) && !(flags & CLONE_VFORK)) {
-        static bool said;
-        if (!said) warning("this program needs threads, which are not there yet: clone answers EAGAIN");
-        said = true;
-        return -EAGAIN;
-    }
+    // A process of its own in our memory for good is nothing that one translator could serve.
+    if ((flags & CLONE_VM) && !(flags & (CLONE_VFORK | CLONE_THREAD))) return -EINVAL;
     if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
+    if (flags & CLONE_THREAD) return thread_clone(t, request);
     return (flags & CLONE_VM) ? clone_vfork(t, request) : clone_fork(t, request);
 }

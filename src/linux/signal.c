@@ -114,16 +114,31 @@ static void install(int signal, uint64_t more_flags) {
     host_signal_action(signal, &action);
 }
 
+// Nothing is blocked while these are handled: the way back out of a fault need not restore a mask. Returns what was there.
+static HostSigaction install_synchronous(int signal) {
+    HostSigaction old = {0}, action = {
+        .handler = (void *)host_handler,
+        .flags = SA_SIGINFO | SA_RESTART | SA_NODEFER | HOST_SA_RESTORER,
+        .restorer = (void *)host_sigreturn,
+    };
+    host_syscall(SYS_rt_sigaction, signal, &action, &old, LINUX_SIGSET_SIZE, 0, 0);
+    return old;
+}
+
 void signals_install_synchronous(void) {
-    // Nothing is blocked while these are handled: the way back out of a fault need not restore a mask.
-    for (unsigned i = 0; i < 5; i++) {
-        HostSigaction action = {
-            .handler = (void *)host_handler,
-            .flags = SA_SIGINFO | SA_RESTART | SA_NODEFER | HOST_SA_RESTORER,
-            .restorer = (void *)host_sigreturn,
-        };
-        host_signal_action(held_signals[i], &action);
-    }
+    for (unsigned i = 0; i < 5; i++) install_synchronous(held_signals[i]);
+}
+
+static GuestSigaction inherited_action(const HostSigaction *host) {
+    return (GuestSigaction){.handler = host->handler == (void *)SIG_IGN};
+}
+
+void signal_read_action(LinuxProcess *process, int signal) {
+    HostSigaction old = {0};
+    if (!(process->unread_actions & signal_bit(signal))) return;
+    process->unread_actions &= ~signal_bit(signal);
+    host_syscall(SYS_rt_sigaction, signal, NULL, &old, LINUX_SIGSET_SIZE, 0, 0);
+    process->actions[signal - 1] = inherited_action(&old);
 }
 
 typedef enum DefaultAction { DEFAULT_DIE, DEFAULT_CORE, DEFAULT_IGNORE, DEFAULT_STOP } DefaultAction;
@@ -153,16 +168,15 @@ void signal_follow_action(const LinuxProcess *process, int signal) {
 }
 
 void signals_start(LinuxThread *t) {
-    for (int signal = 1; signal <= LINUX_SIGNALS; signal++) {
-        HostSigaction old = {0};
-        host_syscall(SYS_rt_sigaction, signal, NULL, &old, LINUX_SIGSET_SIZE, 0, 0);
-        t->process->actions[signal - 1] = (GuestSigaction){.handler = old.handler == (void *)SIG_IGN};
-    }
+    t->process->unread_actions = ~SYNCHRONOUS_SIGNALS;
     t->altstack = (stack_t){.ss_flags = SS_DISABLE};
     linux_self = t;
     t->blocked = host_signal_mask(SIG_BLOCK, 0);
-    signals_install_synchronous();
-    host_signal_mask(SIG_SETMASK, t->blocked & ~SYNCHRONOUS_SIGNALS);
+    for (unsigned i = 0; i < 5; i++) {
+        HostSigaction old = install_synchronous(held_signals[i]);
+        t->process->actions[held_signals[i] - 1] = inherited_action(&old);
+    }
+    if (t->blocked & SYNCHRONOUS_SIGNALS) host_signal_mask(SIG_SETMASK, t->blocked & ~SYNCHRONOUS_SIGNALS);
 }
 
 void signals_leave_for_exec(LinuxThread *t) {

@@ -17,6 +17,8 @@ typedef struct HostSigaction { void *handler; uint64_t flags; void *restorer; ui
 
 // At start: takes dispositions and mask over from the host and installs the handlers of the synchronous signals.
 void signals_start(LinuxThread *t);
+// process->actions is filled in as it is asked for: to be called, with the lock, before the guest learns of an action.
+void signal_read_action(LinuxProcess *process, int signal);
 // Makes the host's disposition of an asynchronous signal follow process->actions.
 void signal_follow_action(const LinuxProcess *process, int signal);
 // Before execve: the host's state becomes what the new program shall inherit; after a failed one: back.

@@ -12,6 +12,7 @@
 #include "linux/handlers.h"
 #include "linux/memory.h"
 #include "linux/process.h"
+#include "linux/thread.h"
 
 enum { CLONE3_LEAST = 64, CLONE3_MOST = GUEST_PAGE, PERSONALITY_QUERY = -1, PERSONALITY_EXEC = 0x400000 };
 // Below this a stack limit would stop Kiln's own stack, so the host does not hear of it.
@@ -62,7 +63,7 @@ long sys_unshare(LinuxThread *t, const uint64_t args[6]) { return host_syscall(S
 
 // ---- the end, and waiting for it --------------------------------------------------------------------------------------
 
-long sys_exit(LinuxThread *t, const uint64_t args[6]) { process_exit(t, (int)args[0]); }
+long sys_exit(LinuxThread *t, const uint64_t args[6]) { return thread_exit(t, (int)args[0]); }
 long sys_exit_group(LinuxThread *t, const uint64_t args[6]) { process_exit(t, (int)args[0]); }
 
 long sys_wait4(LinuxThread *t, const uint64_t args[6]) {
@@ -79,10 +80,10 @@ long sys_futex(LinuxThread *t, const uint64_t args[6]) {
     return safe_syscall(t, SYS_futex, args[0], args[1], args[2], args[3], args[4], args[5]);
 }
 
-// The host's thread is the guest's, so the kernel does at its end what the guest asked for.
+// The main thread's end is the kernel's affair; for others see thread.c.
 long sys_set_tid_address(LinuxThread *t, const uint64_t args[6]) {
     t->clear_child_tid = args[0];
-    return host_syscall(SYS_set_tid_address, args[0], 0, 0, 0, 0, 0);
+    return t->tid == getpid() ? host_syscall(SYS_set_tid_address, args[0], 0, 0, 0, 0, 0) : t->tid;
 }
 
 long sys_set_robust_list(LinuxThread *t, const uint64_t args[6]) {

@@ -23,6 +23,7 @@ long sys_rt_sigaction(LinuxThread *t, const uint64_t args[6]) {
     if (args[1] && !guest_read(&action, args[1], sizeof action)) return -EFAULT;
     pthread_mutex_lock(&t->process->signal_lock);
     GuestSigaction *slot = &t->process->actions[signal - 1];
+    signal_read_action(t->process, signal);
     old = *slot;
     if (args[1]) {
         *slot = action;

@@ -28,17 +28,14 @@
 #include "linux/memory.h"
 #include "linux/signal.h"
 
-enum { HOST_STACK = 256 << 10, ROBUST_LIST_LIMIT = 2048 };
+enum { HOST_STACK = 256 << 10 };
 #define ALL_SIGNALS (~UINT64_C(0))
 // What threads of one process share unless the guest says otherwise; here they always do at first.
 #define SHARED_FLAGS ((uint64_t)(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM))
 // What cannot be done to a thread, or not in a way that errors are told to the parent.
 #define UNABLE_FLAGS                                                                                                         \
     ((uint64_t)(CLONE_PIDFD | CLONE_VFORK | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |         \
-                CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND))
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x80
-#endif
+                CLONE_NEWPID | CLONE_NEWNET) | ~(uint64_t)UINT32_MAX)
 
 typedef enum Go { GO_NOT_YET, GO_WAITED_FOR, GO } Go;
 
@@ -50,7 +47,7 @@ typedef struct NewThread {
     uint32_t go;            // Go
 } NewThread;
 
-static void futex_wake(uint32_t *word, int how) { host_syscall(SYS_futex, word, how, INT_MAX, 0, 0, 0); }
+static void futex_wake(uint32_t *word, int how) { host_syscall(SYS_futex, word, how, 1, 0, 0, 0); }
 
 // ---- beginning --------------------------------------------------------------------------------------------------------
 
@@ -161,18 +158,16 @@ long thread_clone(LinuxThread *t, const CloneRequest *request) {
 static bool release_robust_futex(const LinuxThread *t, uint64_t address, bool inherits, bool pending) {
     uint32_t value;
     if ((address & 3) || !guest_read(&value, address, sizeof value)) return false;
-    uint32_t *word = (uint32_t *)address; // the guest may unmap it now, as it may in the kernel's way; then this is its last mistake
     if (pending && !inherits && value == 0) {
-        host_syscall(SYS_futex, word, FUTEX_WAKE, 1, 0, 0, 0);
+        host_syscall(SYS_futex, address, FUTEX_WAKE, 1, 0, 0, 0);
         return true;
     }
-    for (;;) {
+    for (uint32_t seen = value;; value = seen) {
         if ((value & FUTEX_TID_MASK) != (uint32_t)t->tid) return true;
-        if (__atomic_compare_exchange_n(word, &value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST))
-            break;
+        if (!guest_compare_exchange(address, &seen, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED)) return false;
+        if (seen == value) break;
     }
-    if (!inherits && (value & FUTEX_WAITERS)) host_syscall(SYS_futex, word, FUTEX_WAKE, 1, 0, 0, 0);
+    if (!inherits && (value & FUTEX_WAITERS)) host_syscall(SYS_futex, address, FUTEX_WAKE, 1, 0, 0, 0);
     return true;
 }
 
@@ -210,7 +205,8 @@ static void end(LinuxThread *t) {
     release_robust_list(t);
     uint64_t clear = t->clear_child_tid;
     LinuxProcess *process = t->process;
-    if (__atomic_sub_fetch(&process->thread_count, 1, __ATOMIC_ACQ_REL) == 0) process_tell_end(t, 0);
+    // The last one's status is the process's.
+    if (__atomic_sub_fetch(&process->thread_count, 1, __ATOMIC_ACQ_REL) == 0) process_exit(t, t->exit_status);
     forget(t);
     uint32_t zero = 0;
     if (clear && guest_write(clear, &zero, sizeof zero)) futex_wake((uint32_t *)clear, FUTEX_WAKE);
@@ -221,11 +217,12 @@ long thread_exit(LinuxThread *t, int status) {
     if (__atomic_load_n(&process->thread_count, __ATOMIC_ACQUIRE) == 1) process_exit(t, status);
     if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
     if (t->tid != getpid()) {
+        t->exit_status = status;
         t->cpu->exiting = true;
         return -LINUX_NO_RESULT;
     }
     host_signal_mask(SIG_SETMASK, ALL_SIGNALS);
-    if (__atomic_sub_fetch(&process->thread_count, 1, __ATOMIC_ACQ_REL) == 0) process_tell_end(t, status);
+    if (__atomic_sub_fetch(&process->thread_count, 1, __ATOMIC_ACQ_REL) == 0) process_exit(t, status);
     forget(t);
     for (;;) host_syscall(SYS_exit, status, 0, 0, 0, 0, 0);
 }
@@ -240,13 +237,12 @@ void threads_before_fork(LinuxThread *t) {
 
 static void forget_other(void *context, Cpu *cpu) {
     LinuxThread *self = context, *t = cpu->thread;
-    // Of a process that another thread made with vfork there is no heap memory to free.
-    if (t != self && t->process == self->process) free(t);
+    // What another thread made for its vfork child is not a piece of memory of its own.
+    if (t->process == self->process) free(t);
 }
 
 void threads_after_fork(LinuxThread *t, bool child) {
     memory_unlock();
-    if (child) {
-        engine_each_cpu_unlocked
-    }
+    engine_after_fork(t->process->engine, child ? t->cpu : NULL, forget_other, t);
+    pthread_mutex_unlock(&t->process->signal_lock);
 }

@@ -37,6 +37,7 @@ static const Guest *guest_named(const char *name) {
 // The guest whose machine the program has; for everything else the first one, which will say what is wrong.
 static const Guest *choose_guest(const Options *options) {
     if (options->guest_name) return guest_named(options->guest_name);
+    if (!guests[1]) return guests[0];
     static ExecTarget target;
     LoadError error;
     LinuxProcess probe = {.guest = guests[0], .sysroot = options->sysroot};

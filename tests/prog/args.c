@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -20,11 +21,34 @@ int main(int argc, char **argv) {
         uname(&u);
         printf("%s %s\n", u.release, u.machine);
     } else if (strcmp(what, "stack") == 0) {
-        struct rlimit r;
-        getrlimit(RLIMIT_STACK, &r);
-        volatile char *deep = __builtin_alloca(12 << 20); // fits a stack of 16 MiB alone
-        deep[0] = 1, deep[6 << 20] = 1;
+        size_t size = (size_t)(argc > 2 ? atoi(argv[2]) : 12) << 20;
+        volatile char *deep = __builtin_alloca(size);
+        deep[0] = 1, deep[size / 2] = 1;
         printf("stack works %d\n", deep[0]);
+    } else if (strcmp(what, "file") == 0) {
+        char line[100] = "nothing\n";
+        FILE *file = fopen(argv[2], "r");
+        if (file && !fgets(line, sizeof line, file)) line[0] = 0;
+        fputs(line, stdout);
+    } else if (strcmp(what, "random") == 0) {
+        const unsigned char *bytes = (const unsigned char *)getauxval(AT_RANDOM);
+        for (int i = 0; i < 16; i++) printf("%02x", bytes[i]);
+        putchar('\n');
+    } else if (strcmp(what, "auxv") == 0) {
+        printf("hwcap %lx secure %lu\n", getauxval(AT_HWCAP), getauxval(AT_SECURE));
+    } else if (strcmp(what, "exec") == 0) {
+        argv[1] = argv[0];
+        fflush(stdout);
+        execv("/proc/self/exe", argv + 1);
+        perror("exec");
+        return 1;
+    } else if (strcmp(what, "map") == 0) {
+        void *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        munmap(p, 65536);
+    } else if (strcmp(what, "absent") == 0) {
+        printf("%ld\n", syscall(5000));
+    } else if (strcmp(what, "illegal") == 0) {
+        __asm__ volatile(".4byte 0xffffffff");
     } else if (strcmp(what, "exit") == 0) {
         fflush(stdout);
         _exit(atoi(argv[2]));

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 static const GuestCpuModel models[] = {{"rv64", "all", 7}, {"rv64gc", "base", 1}, {NULL, NULL, 0}};
-static const Guest guest = {.name = "riscv64", .models = models};
+static const GuestFeatureName names[] = {{"zba", 2}, {"Zicsr", 4}, {NULL, 0}};
+static const Guest guest = {.name = "riscv64", .models = models, .feature_names = names};
 static const Guest *const guests[] = {&guest, NULL};
 
 static unsigned passed, failed;
@@ -51,11 +52,17 @@ static void test_refusals(void) {
     static const char *const bad[] = {"kiln", "kiln -", "kiln -nonsense p", "kiln -L", "kiln --stats=1 p", "kiln -s 0 p",
                                       "kiln -s 12q p", "kiln -s 99999999999G p", "kiln -s -1 p", "kiln -d exec,nonsense p",
                                       "kiln -E =x p", "kiln -E X p", "kiln -U A=B p", "kiln --tier=warp p",
-                                      "kiln --mode=hybrid p", "kiln --disable-pass=nonsense p", "kiln --= p"};
+                                      "kiln --mode=hybrid p", "kiln --disable-pass=nonsense p", "kiln --= p", "kiln -seed x p",
+                                      "kiln -p 3 p", "kiln -p 0 p", "kiln -B x p", "kiln -R -1 p", "kiln --completion fish",
+                                      "kiln -dfilter zz p", "kiln -dfilter 1..0 p", "kiln -dfilter 1+0 p", "kiln -dfilter 5 p"};
     Options o;
+    uint64_t features;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) check(parse(&o, bad[i]) == 1, bad[i]);
-    parse(&o, "kiln -cpu vax p");
-    check(!options_cpu_model(&o, &guest), "unknown cpu model");
+    static const char *const bad_cpus[] = {"kiln -cpu vax p", "kiln -cpu rv64,zba p", "kiln -cpu rv p", "kiln -cpu rv64gcx p"};
+    for (size_t i = 0; i < sizeof bad_cpus / sizeof bad_cpus[0]; i++) {
+        parse(&o, bad_cpus[i]);
+        check(!options_cpu_features(&o, &guest, &features), bad_cpus[i]);
+    }
 }
 
 static void test_values(void) {
@@ -64,10 +71,35 @@ static void test_values(void) {
     check(o.stack_size == 8 << 20, "size in M");
     parse(&o, "kiln -s 0x10000 p");
     check(o.stack_size == 65536, "size in hex");
+    uint64_t features;
     parse(&o, "kiln p");
-    check(options_cpu_model(&o, &guest) == &models[0], "default model");
+    check(options_cpu_features(&o, &guest, &features) && features == 7, "default model");
     parse(&o, "kiln -cpu rv64gc p");
-    check(options_cpu_model(&o, &guest) == &models[1], "named model");
+    check(options_cpu_features(&o, &guest, &features) && features == 1, "named model");
+    parse(&o, "kiln -cpu rv64gc,zba=on,zicsr=true p");
+    check(options_cpu_features(&o, &guest, &features) && features == 7, "extensions on");
+    parse(&o, "kiln -cpu rv64,zba=off,unheard-of=false p");
+    check(options_cpu_features(&o, &guest, &features) && features == 5, "extensions off");
+    parse(&o, "kiln -cpu rv64,vlen=128 p");
+    check(options_cpu_features(&o, &guest, &features) && features == 7, "what Kiln does not have is let be");
+    parse(&o, "kiln -seed 12 p");
+    check(o.seeded && o.seed == 12, "seed");
+    parse(&o, "kiln -d cpu -d exec p");
+    check(o.engine.log_mask == ENGINE_LOG_EXEC, "the last -d counts");
+    parse(&o, "kiln -d nochain,exec,plugin,trace:x p");
+    check(o.engine.log_mask == ENGINE_LOG_EXEC && o.engine.no_link, "nochain; items without effect");
+    check(parse(&o, "kiln -B 0x1000 -R 1G -p 65536 -plugin x -trace y p") == -1, "qemu-user's options without effect");
+}
+
+static void test_ranges(void) {
+    Options o;
+    parse(&o, "kiln -dfilter 0x1000..0x1fff,8192+0x10,0x3fff-16 p");
+    static const LogRange expected[] = {{0x1000, 0x1fff}, {0x2000, 0x200f}, {0x3ff0, 0x3fff}};
+    check(o.engine.log_range_count == 3, "three ranges");
+    for (size_t i = 0; i < 3 && o.engine.log_range_count == 3; i++)
+        check(o.engine.log_ranges[i].first == expected[i].first && o.engine.log_ranges[i].last == expected[i].last, "range");
+    parse(&o, "kiln -dfilter 1..2 -dfilter 3..4 p");
+    check(o.engine.log_range_count == 1 && o.engine.log_ranges[0].first == 3, "the last -dfilter counts");
 }
 
 static void test_variables(void) {
@@ -103,11 +135,16 @@ static void test_environment(void) {
 static void test_pass_on(void) {
     Options o;
     parse(&o, "kiln p -L no");
-    check(o.pass_on && !o.pass_on[0], "nothing to pass on");
-    parse(&o, "kiln -L /r -E A=1 --tier=interp -0 name -U B --log-file /x p -strace");
-    static const char *const expected[] = {"-L", "/r", "--tier=interp", "--log-file", "/x", "--log-append", NULL};
+    check(o.pass_on && same(o.pass_on[0], "--child") && !o.pass_on[1], "nothing to pass on");
+    parse(&o, "kiln -L /r -E A=1 --tier=interp -0 name -U B -g 1234 -plugin x -B 5 --log-file /x p -strace");
+    check(same(o.gdb, "1234"), "debugger");
+    static const char *const expected[] = {"--child", "-L", "/r", "--tier=interp", "--log-file", "/x", NULL};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
         check(same(o.pass_on[i], expected[i]), "options for the next program");
+    setenv("KILN_GDB", "1234", 1);
+    parse(&o, "kiln --child -L /r p");
+    check(o.child && !o.gdb && same(o.pass_on[1], "-L"), "a child has no debugger");
+    unsetenv("KILN_GDB");
 }
 
 static void test_log_file(void) {
@@ -131,6 +168,7 @@ int main(void) {
     test_names();
     test_refusals();
     test_values();
+    test_ranges();
     test_variables();
     test_environment();
     test_pass_on();

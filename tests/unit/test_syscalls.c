@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "engine/internal.h"
 #include "linux/memory.h"
 #include "linux/own_fd.h"
 #include "linux/path.h"
@@ -33,8 +34,10 @@ enum {
     G_SEMGET = 190, G_SEMCTL = 191, G_CLOSE_RANGE = 436
 };
 
-static Guest guest = {.linux_abi = {.machine = "guest64", .page_size = 4096}};
-static LinuxProcess process = {.guest = &guest, .exe_path = "/etc/passwd", .release = "9.8.7"};
+static uint64_t no_number(const Cpu *unused) { return (void)unused, 0; }
+static Guest guest = {.linux_abi = {.machine = "guest64", .page_size = 4096, .syscall_number = no_number}};
+static Engine engine; // logs nothing
+static LinuxProcess process = {.engine = &engine, .guest = &guest, .exe_path = "/etc/passwd", .release = "9.8.7"};
 static Cpu cpu;
 static LinuxThread thread = {.process = &process, .cpu = &cpu};
 
