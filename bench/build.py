@@ -23,10 +23,10 @@ def header(source, key):
 class Program:
     """A benchmark program: its source, and its two binaries below the build folder."""
 
-    def __init__(self, source, folder, optimise="-O2"):
-        self.source, self.name, self.folder = source, source.stem, folder
+    def __init__(self, source, folder, optimise="-O2", dynamic=False):
+        self.source, self.name, self.folder = source, source.stem + ("-dynamic" if dynamic else ""), folder
         self.group = header(source, "group")
-        self.flags = [optimise, "-static", "-w"] + header(source, "flags").split()
+        self.flags = [optimise, *([] if dynamic else ["-static"]), "-w"] + header(source, "flags").split()
 
     def binary(self, machine):
         return self.folder / f"{self.name}.{machine}"
@@ -40,19 +40,19 @@ class Program:
 
 
 def programs(folder):
-    """(kernels, hello, cold, launch): built programs, and the path of the launcher."""
+    """(kernels, the other programs by name, path of the launcher), all built."""
     folder.mkdir(parents=True, exist_ok=True)
     kernels = [Program(source, folder) for source in sorted((HERE / "kernels").glob("*.c"))]
-    hello = Program(HERE / "hello.c", folder)
     cold_source = folder / "cold.c"
     text = subprocess.run(["python3", HERE / "generate_cold.py", str(COLD_FUNCTIONS)], check=True, capture_output=True).stdout
     if not cold_source.exists() or cold_source.read_bytes() != text:
         cold_source.write_bytes(text)
-    cold = Program(cold_source, folder, "-O1")
+    others = [Program(HERE / "hello.c", folder), Program(HERE / "hello.c", folder, dynamic=True), Program(HERE / "spawn.c", folder),
+              Program(cold_source, folder, "-O1")]
     launch = folder / "launch"
     subprocess.run(["gcc", "-O2", "-static", "-o", launch, HERE / "launch.c"], check=True)
     if shutil.which("riscv64-linux-gnu-gcc") is None:
         raise SystemExit("bench: riscv64-linux-gnu-gcc is missing (make deps)")
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda job: job[0].build(job[1]), [(p, m) for p in [cold, hello, *kernels] for m in COMPILERS]))
-    return kernels, hello, cold, launch
+        list(pool.map(lambda job: job[0].build(job[1]), [(p, m) for p in [*others, *kernels] for m in COMPILERS]))
+    return kernels, {p.name: p for p in others}, launch

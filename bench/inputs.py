@@ -2,15 +2,17 @@
 """What the Debian programs of the benchmark read: generated files, the same ones on every machine."""
 import json
 import random
+import shutil
 import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-VERSION = "3"  # a folder of another version is written anew
+VERSION = "5"  # a folder of another version is written anew
 
 
 def words(rng, count):
-    return ["".join(rng.choice("etaoinshrdlucmfwypvbgkjqxz"[:rng.randrange(5, 27)]) for _ in range(rng.randrange(2, 11))) for _ in range(count)]
+    letters = "etaoinshrdlucmfwypvbgkjqxz"
+    return ["".join(rng.choice(letters[:rng.randrange(5, 27)]) for _ in range(rng.randrange(2, 11))) for _ in range(count)]
 
 
 def text(rng, size):
@@ -39,21 +41,23 @@ def records(rng, count):
 
 def source():
     """For the compiler: a few of the kernels' functions would be over in no time, so generated ones."""
-    return subprocess.run(["python3", HERE / "generate_cold.py", "250"], check=True, capture_output=True, text=True).stdout.replace(
+    return subprocess.run(["python3", HERE / "generate_cold.py", "30"], check=True, capture_output=True, text=True).stdout.replace(
         "#include <inttypes.h>\n#include <stdint.h>\n#include <stdio.h>\n",
         "typedef unsigned long uint64_t;\ntypedef long int64_t;\n#define PRIx64 \"lx\"\nint printf(const char *, ...);\n")
 
 
 def generate(folder):
-    """Writes the files into `folder` unless they are there."""
+    """Writes the files into `folder` unless they are there; what other versions left is removed."""
     stamp = folder / "version"
     if stamp.exists() and stamp.read_text() == VERSION:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     (folder / "text").write_text(text(random.Random(1), 6_000_000))
     (folder / "table.csv").write_text(table(random.Random(2), 120_000))
-    (folder / "records.json").write_text(records(random.Random(3), 30_000))
+    (folder / "records.json").write_text(records(random.Random(3), 6_000))
     (folder / "source.c").write_text(source())
-    with (folder / "text").open("rb") as whole:
-        (folder / "text-small").write_bytes(whole.read(1_500_000))
+    whole = (folder / "text").read_bytes()
+    (folder / "text-small").write_bytes(whole[:1_500_000])
+    (folder / "text-tiny").write_bytes(whole[:300_000])
     stamp.write_text(VERSION)

@@ -109,7 +109,7 @@ EM_RISCV, FLAGS_RVC_DOUBLE = 243, 5
 GLOBAL_FUNCTION, GLOBAL_OBJECT, ABSOLUTE = 0x12, 0x11, 0xFFF1
 ALLOC, EXEC = 2, 4
 # Numbers of sections, in the order in which build() adds them.
-SECTION_TEXT, SECTION_SYMBOLS, SECTION_STRINGS = 1, 3, 4
+SECTION_TEXT, SECTION_SYMBOLS, SECTION_STRINGS = 1, 4, 5
 
 
 def elf_hash(name):
@@ -160,6 +160,19 @@ def hash_table(count):
     return struct.pack(f"<{3 + count}I", 1, count, count - 1, 0, *range(count - 1))
 
 
+def gnu_hash(name):
+    h = 5381
+    for c in name.encode(): h = h * 33 + c & 0xFFFFFFFF
+    return h
+
+
+def gnu_hash_table(names):
+    """One bucket, and a filter that lets everything pass. The last symbol's hash has bit 0 set, the others' have not."""
+    hashes = [gnu_hash(name) & ~1 for name in names]
+    hashes[-1] |= 1
+    return struct.pack(f"<4IQ{1 + len(names)}I", 1, 1, 1, 0, (1 << 64) - 1, 1, *hashes)
+
+
 class Sections:
     """One after the other from `start`, each with its header. Addresses are offsets in the file."""
 
@@ -186,14 +199,17 @@ def add_symbols(sections, code, address):
                                     len(code[name])) for name in code]
     symbols.append(symbol(strings.add(VERSION), GLOBAL_OBJECT, ABSOLUTE, 0, 0))
     count, soname, versions = len(symbols), strings.add(SONAME), version_definitions(strings)
+    # The second form is what C libraries look into for all other libraries: code that has been translated already.
     sections.add(".hash", 5, hash_table(count), link=SECTION_SYMBOLS, entry=4)
+    sections.add(".gnu.hash", 0x6FFFFFF6, gnu_hash_table(["__vdso_" + name for name in code] + [VERSION]),
+                 link=SECTION_SYMBOLS)
     sections.add(".dynsym", 11, b"".join(symbols), link=SECTION_STRINGS, info=1, entry=24)
     sections.add(".dynstr", 3, strings.data, align=1)
     sections.add(".gnu.version", 0x6FFFFFFF, struct.pack(f"<{count}H", 0, *[VERSION_OURS] * (count - 1)),
                  link=SECTION_SYMBOLS, align=2, entry=2)
     sections.add(".gnu.version_d", 0x6FFFFFFD, versions, link=SECTION_STRINGS, info=2)
-    dynamic = [(14, soname), (4, sections.at[".hash"]), (5, sections.at[".dynstr"]), (6, sections.at[".dynsym"]),
-               (10, len(strings.data)), (11, 24), (0x6FFFFFF0, sections.at[".gnu.version"]),
+    dynamic = [(14, soname), (4, sections.at[".hash"]), (0x6FFFFEF5, sections.at[".gnu.hash"]), (5, sections.at[".dynstr"]),
+               (6, sections.at[".dynsym"]), (10, len(strings.data)), (11, 24), (0x6FFFFFF0, sections.at[".gnu.version"]),
                (0x6FFFFFFC, sections.at[".gnu.version_d"]), (0x6FFFFFFD, 2), (0, 0)]
     sections.add(".dynamic", 6, b"".join(struct.pack("<QQ", *entry) for entry in dynamic), link=SECTION_STRINGS, entry=16)
 

@@ -52,7 +52,8 @@ def test_information(kiln):
 
 def shown_options(kiln):
     """The names in --help."""
-    return re.findall(r"(?<![\w-])--?[a-zA-Z0-9][\w-]*", "\n".join(re.findall(r"^  (-[^ ].*?)(?:  |$)", kiln("--help", guest=None).output, re.M)))
+    return re.findall(r"(?<![\w-])--?[a-zA-Z0-9][\w-]*", "\n".join(re.findall(r"^  (-[^ ].*?)(?:  |$)", kiln("--help",
+                                                                                                             guest=None).output, re.M)))
 
 
 def test_completion(kiln, folder):
@@ -154,7 +155,8 @@ def test_values(kiln, folder):
             ways = [(words, {}) for words in forms(names, value)] + [([], {f"{who}_{variable}": value}) for who in ("KILN", "QEMU")]
             for words, env in ways:
                 done = kiln(*words, guest=["args"], env=env)
-                check(done.output == f"[{program}][args]\n" and done.errors.count("\n") == warns, f"{words} {env}: {done.describe()}")
+                check(done.output == f"[{program}][args]\n" and done.errors.count("\n") == warns,
+                      f"{words} {env}: {done.describe()}")
     for option in (["-plugin", "x.so"], ["--plugin=x.so"], ["-trace", "x"], ["--trace", "x"], ["-d", "int"], ["-d", "trace:x"]):
         done = kiln(*option, guest=["args"])
         check(done.status == 0 and "no effect" in done.errors and done.output == f"[{program}][args]\n", f"{option} is accepted")
@@ -189,7 +191,8 @@ def test_flags(kiln):
     for words, env in ((["-U", "C"], {}), (["--unset-env=C"], {}), (["-unset-env", "C"], {}), ([], {"QEMU_UNSET_ENV": "C"}),
                        ([], {"KILN_UNSET_ENV": "B,C"})):
         check(kiln(*words, guest=["env", "C"], env={"C": "3", **env}).output == "C=(none)\n", f"-U: {words}")
-    check(kiln("-E", "C=2", guest=["env", "C"], env={"C": "3", "QEMU_UNSET_ENV": "C"}).output == "C=2\n", "-E after a variable's -U")
+    check(kiln("-E", "C=2", guest=["env", "C"], env={"C": "3", "QEMU_UNSET_ENV": "C"}).output == "C=2\n",
+          "-E after a variable's -U")
 
 
 def test_seed(kiln):
@@ -240,7 +243,8 @@ def test_privileged(kiln, folder):
 
 
 def test_refusals(kiln, folder):
-    for options in (["--nonsense"], ["-L"], [], ["--tier=warp"], ["-s", "x"], ["--stats=1"], ["-p", "3"], ["-seed", "x"], ["-dfilter", "x"],
+    for options in (["--nonsense"], ["-L"], [], ["--tier=warp"], ["-s", "x"], ["--stats=1"], ["-p", "3"], ["-seed", "x"],
+                    ["-dfilter", "x"],
                     ["-d", "nonsense"], ["-B", "x"], ["-R", "x"], ["--completion", "fish"]):
         done = kiln(*options, guest=None)
         check(done.status == 1 and done.errors.startswith("kiln: ") and done.errors.count("\n") == 1,
@@ -268,7 +272,8 @@ def test_guest_view(kiln):
     program = kiln.program
     check(kiln(guest=["args", "-L", "--help", ""]).output == f"[{program}][args][-L][--help][]\n", "arguments belong to the guest")
     check(kiln("-0", "other", guest=["args"]).output == "[other][args]\n", "-0")
-    check(kiln("-E", "A=1,2,B=x", "-U", "C", guest=["env", "A", "B", "C"], env={"C": "3"}).output == "A=1,2\nB=x\nC=(none)\n", "-E, -U")
+    check(kiln("-E", "A=1,2,B=x", "-U", "C", guest=["env", "A", "B", "C"],
+               env={"C": "3"}).output == "A=1,2\nB=x\nC=(none)\n", "-E, -U")
     check(kiln("-s", "16M", guest=["stack"]).output == "stack works 1\n", "-s")
 
 
@@ -289,14 +294,16 @@ def test_logs(kiln, folder):
     check(kiln("-D", folder / "none/x", guest=["args"]).status == 1, "-D where no file can be")
     done = kiln("-d", "in_asm,op,op_opt,out_asm,exec,cpu", "-D", folder / "log.%d", guest=["args"])
     logs = list(folder.glob("log.*"))
-    check(done.status == 0 and not done.errors and len(logs) == 1 and logs[0].stat().st_size > 1000, f"-d to a file: {done.describe()}")
+    check(done.status == 0 and not done.errors and len(logs) == 1 and logs[0].stat().st_size > 1000,
+          f"-d to a file: {done.describe()}")
 
 
 def test_items(kiln):
     def log(item, *guest, more=()):
         return kiln("-d", item, *more, guest=guest).errors
 
-    check("<main" in log("in_asm", "args") and "<printf>" in log("in_asm", "uname").replace("_IO_printf", "printf"), "in_asm with names")
+    check("<main" in log("in_asm", "args") and "<printf>" in log("in_asm", "uname").replace("_IO_printf", "printf"),
+          "in_asm with names")
     check(re.search(r"OP: 0x\w+ <main\+", log("op", "args")), "op with names")
     check(re.search(r"OP after optimisation: 0x\w+ <main\+", log("op_opt", "args")), "op_opt with names")
     check(re.search(r"OUT: 0x\w+ <main\+", log("out_asm", "args")), "out_asm with names")
@@ -304,13 +311,15 @@ def test_items(kiln):
     check(re.search(r"^Trace 0x\w+ <main\+0x0>$", few, re.M) and len(all_of_them) > len(few), "exec, nochain")
     check(" x2/sp " in log("cpu", "args") and " f0/ft0 " in log("cpu,fpu", "args"), "cpu")
     page = log("page", "map")
-    check("start " in page and re.search(r"^mmap +0x\w+-0x\w+ rw-p$", page, re.M) and re.search(r"^munmap +0x\w+-0x\w+ none$", page, re.M), "page")
+    check("start " in page and re.search(r"^mmap +0x\w+-0x\w+ rw-p$", page,
+                                         re.M) and re.search(r"^munmap +0x\w+-0x\w+ none$", page, re.M), "page")
     check("write(" in log("strace", "args"), "strace")
     check("system call 5000 (unknown) is not there" in log("unimp", "absent"), "unimp: a system call")
     check(re.search(r"illegal instruction at 0x\w+ <main\+", log("unimp", "illegal")), "unimp: an instruction")
     check("start " in log("all", "args") and "IN: " in log("all", "args"), "all")
     main = re.search(r"^Trace (0x\w+) <main\+0x0>$", few, re.M).group(1)
-    for item, word in (("in_asm", "IN: "), ("op", "OP: "), ("op_opt", "OP after optimisation: "), ("out_asm", "OUT: "), ("exec", "Trace ")):
+    for item, word in (("in_asm", "IN: "), ("op", "OP: "), ("op_opt", "OP after optimisation: "), ("out_asm", "OUT: "),
+                       ("exec", "Trace ")):
         heads = re.findall(f"^{word}(0x\\w+)", log(item, "args", more=["-dfilter", f"{main}+1"]), re.M)
         check(set(heads) == {main}, f"-dfilter and {item}: {heads}")
     cpu = log("cpu", "args", more=["-dfilter", f"{main}+1"])

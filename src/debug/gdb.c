@@ -44,7 +44,7 @@ typedef struct Search { unsigned index; pid_t tid; LinuxThread *found; } Search;
 static void look(void *context, Cpu *cpu) {
     Search *search = context;
     LinuxThread *t = cpu->thread;
-    if (!is_ours(t) || search->found) return;
+    if (!is_ours(t) || !t->tid || search->found) return;
     if (search->tid ? t->tid == search->tid : search->index-- == 0) search->found = t;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// What gdb asks while the process stands: registers, memory, breakpoints, threads, the auxiliary vector, and how to go on. A packet that
-// is not known gets the empty answer, as the protocol wants it.
+// What gdb asks while the process stands: registers, memory, breakpoints, threads, the auxiliary vector, and how to go on. A packet
+// that is not known gets the empty answer, as the protocol wants it.
 #include "debug/gdb_internal.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@
 typedef struct Stop {
     GdbWire *wire;
     LinuxThread *thread;      // that reports
-    LinuxThread *general;     // that registers are asked of (Hg)
+    pid_t general_tid;        // that registers are asked of (Hg) ...
+    LinuxThread *general;     // ... looked up for each packet, as it may end in a system call
     pid_t continued;          // that c and s are for (Hc); 0: all
     int signal;
     bool at_breakpoint;
@@ -42,7 +43,8 @@ static unsigned put_register(Stop *stop, unsigned number, size_t at) {
 }
 
 static void read_all_registers(Stop *stop) {
-    for (unsigned n = 0; n < registers_of(stop->general)->register_count; n++) stop->length += put_register(stop, n, stop->length);
+    unsigned count = registers_of(stop->general)->register_count;
+    for (unsigned n = 0; n < count; n++) stop->length += put_register(stop, n, stop->length);
 }
 
 // The length of the text that was used up, 0: wrong.
@@ -163,7 +165,7 @@ static void choose_thread(Stop *stop, const char *text) {
     pid_t tid = read_thread(text + 1);
     LinuxThread *t = tid ? gdb_thread_by_id(tid) : stop->thread;
     if (!t) return answer(stop, "E03");
-    if (*text == 'g') stop->general = t;
+    if (*text == 'g') stop->general_tid = t->tid;
     else stop->continued = tid;
     answer(stop, "OK");
 }
@@ -186,11 +188,11 @@ static void transfer(Stop *stop, const char *text) {
     static char xml[8192];
     const LinuxProcess *process = stop->thread->process;
     uint8_t auxv[1024];
+    size_t auxv_size = process->auxv_size < sizeof auxv ? process->auxv_size : sizeof auxv;
     if (strncmp(text, "features:read:target.xml:", 25) == 0)
         put_part(stop, text + 25, xml, registers_of(stop->thread)->target_xml(xml, sizeof xml));
     else if (strncmp(text, "auxv:read::", 11) == 0)
-        put_part(stop, text + 11, auxv,
-                 copy_memory(process->auxv_start, auxv, process->auxv_size < sizeof auxv ? process->auxv_size : sizeof auxv, false));
+        put_part(stop, text + 11, auxv, copy_memory(process->auxv_start, auxv, auxv_size, false));
     else if (strncmp(text, "exec-file:read:", 15) == 0 && strchr(text + 15, ':'))
         put_part(stop, strchr(text + 15, ':') + 1, process->exe_path, strlen(process->exe_path));
     else answer(stop, "E00");
@@ -265,6 +267,8 @@ static void why(Stop *stop) {
 }
 
 static void handle(Stop *stop, const char *packet, size_t length) {
+    stop->general = gdb_thread_by_id(stop->general_tid);
+    if (!stop->general) stop->general = stop->thread;
     switch (packet[0]) {
     case '?': why(stop); break;
     case 'g': read_all_registers(stop); break;
@@ -295,7 +299,7 @@ GdbResume gdb_converse(GdbWire *wire, LinuxThread *stopped, int signal, bool at_
     static char packet[GDB_PACKET + 1];
     static Stop stop; // one thread talks at a time
     GdbResume resume = {GDB_CONTINUE, 0, 0, 0};
-    stop = (Stop){.wire = wire, .thread = stopped, .general = stopped, .signal = signal, .at_breakpoint = at_breakpoint,
+    stop = (Stop){.wire = wire, .thread = stopped, .general_tid = stopped->tid, .signal = signal, .at_breakpoint = at_breakpoint,
                   .resume = &resume};
     if (report) {
         why(&stop);

@@ -104,7 +104,7 @@ static void raise_exception(Cpu *cpu, KirException code) {
     Engine *engine = cpu->engine;
     if (code == KIR_EXC_RESUME) return;
     world_leave(cpu);
-    if (code == KIR_EXC_SYSCALL) engine->counters.syscalls++;
+    if (code == KIR_EXC_SYSCALL) count_more(&engine->counters.syscalls, 1);
     if (code == KIR_EXC_FENCE_I) cpu->pc += 4; // goes on behind it, once the hook has seen to what changed
     engine->hooks.exception(cpu, code);
 }
@@ -134,7 +134,7 @@ static Block *left_indirectly(Cpu *cpu, bool is_return) {
     IbcEntry *entry = &cpu->ibc_real[(cpu->pc >> shift & (CPU_IBC_ENTRIES - 1)) + (is_return ? CPU_IBC_ENTRIES : 0)];
     entry->code = target->host.code;
     entry->pc = cpu->pc;
-    engine->counters.ibc_fills++;
+    count_more(&engine->counters.ibc_fills, 1);
     return target;
 }
 
@@ -154,7 +154,7 @@ static void step_fast(Cpu *cpu) {
     Engine *engine = cpu->engine;
     Block *block = engine_block(engine, cpu->pc, cpu->mode);
     do {
-        engine->counters.dispatches++;
+        count_more(&engine->counters.dispatches, 1);
         host_enter(engine->host, cpu, block->host.code);
         void *record = cpu->exit_record;
         block = NULL;
@@ -166,8 +166,8 @@ static void step_fast(Cpu *cpu) {
 
 static void interpret(Cpu *cpu, const KirBlock *kir) {
     Counters *counters = &cpu->engine->counters;
-    counters->interp_blocks++;
-    counters->interp_insns += kir->guest_insns;
+    count_more(&counters->interp_blocks, 1);
+    count_more(&counters->interp_insns, kir->guest_insns);
     KirException code = KIR_EXC_RESUME;
     switch (interp_run(cpu, kir, &code)) {
     case INTERP_CONTINUE: break;
@@ -198,7 +198,7 @@ void engine_run(Cpu *cpu) {
     if (traced) cpu->engine->stepwise = true;
     while (!cpu->exiting) {
         if (__atomic_load_n(&cpu->poll, __ATOMIC_ACQUIRE)) {
-            cpu->engine->counters.polls++;
+            count_more(&cpu->engine->counters.polls, 1);
             cpu->engine->hooks.poll(cpu);
             continue;
         }

@@ -91,6 +91,9 @@ void engine_raise(Cpu *cpu, KirException code) __attribute__((noreturn));
 
 // Guest code in [start, end) changed or went away: forget its translations. Safe from hooks on any thread.
 void engine_invalidate(Engine *engine, uint64_t start, uint64_t end);
+// Between these two no thread reads guest code in order to translate it.
+void engine_lock(Engine *engine);
+void engine_unlock(Engine *engine);
 // Until this is called, guest memory is taken to be private to one thread, and atomic operations are made of plain ones. To be
 // called on the guest thread, outside generated code, before memory becomes visible to another thread (CLONE_VM) or process (a
 // shared mapping that can be written). Idempotent.
@@ -116,13 +119,16 @@ void engine_each_cpu(Engine *engine, void (*each)(void *context, Cpu *cpu), void
 // Returns when no other thread runs guest code; it may begin again at once where the watcher lets it.
 void engine_all_out(Engine *engine);
 
-// Counters (engine/counters.def). Plain: counts of several threads may be lost.
+// Counters (engine/counters.def). Additions are not atomic: counts of several threads may be lost.
 typedef struct Counters {
 #define COUNTER(name, meaning) uint64_t name;
 #include "engine/counters.def"
 #undef COUNTER
 } Counters;
 Counters *engine_counters(Engine *engine);
+static inline void count_more(uint64_t *counter, uint64_t n) {
+    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
 // All of them as text; for --stats.
 void engine_stats(Engine *engine, FILE *out);
 

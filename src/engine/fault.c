@@ -23,7 +23,7 @@ static const HostFault *find_fault(const Block *block, uint32_t offset) {
 
 static void note_fault(Cpu *cpu, int signal, const siginfo_t *info) {
     cpu->fault = (CpuFault){.raised = true, .signal = signal, .code = info->si_code, .address = (uint64_t)info->si_addr};
-    cpu->engine->counters.faults++;
+    count_more(&cpu->engine->counters.faults, 1);
 }
 
 static bool fault_in_block(Cpu *cpu, int signal, const siginfo_t *info, void *ucontext, const uint8_t *pc) {

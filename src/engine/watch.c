@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 //
-// What a debugger needs of the engine. While there are breakpoints, no block runs over one, no exit is linked to a block that begins at
-// one, and none enters the cache of indirect targets: so the dispatch loop, and with it the watcher, sees each arrival at a
-// breakpoint, and everything else runs at full speed. Single instructions are interpreted (engine.c).
+// What a debugger needs of the engine. While there are breakpoints, no block runs over one, no exit is linked to a block that
+// begins at one, and none enters the cache of indirect targets: so the dispatch loop, and with it the watcher, sees each arrival
+// at a breakpoint, and everything else runs at full speed. Single instructions are interpreted (engine.c).
 #include "engine/internal.h"
 #include "base/error.h"
 #include <stdlib.h>
 #include <string.h>
 
-void engine_watch(Engine *engine, EngineWatcher watcher) { __atomic_store_n(&engine->watcher, watcher, __ATOMIC_RELEASE); }
+// A debugger has a thread of its own that asks for all cpus, so the lock is in use from the start.
+void engine_watch(Engine *engine, EngineWatcher watcher) {
+    if (watcher) engine->threaded = true;
+    __atomic_store_n(&engine->watcher, watcher, __ATOMIC_RELEASE);
+}
 
 bool engine_breakpoint_at(const Engine *engine, uint64_t pc) {
     for (uint32_t i = 0; i < engine->breakpoint_count; i++)

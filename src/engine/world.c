@@ -85,6 +85,9 @@ void world_unlock(Engine *engine) {
     if (__atomic_exchange_n(&engine->lock, 0, __ATOMIC_RELEASE) == 2) futex_wake(&engine->lock);
 }
 
+void engine_lock(Engine *engine) { world_lock(engine); }
+void engine_unlock(Engine *engine) { world_unlock(engine); }
+
 // ---- stopping ------------------------------------------------------------------------------------------------------------------
 void world_stop(Engine *engine) {
     if (!engine->threaded) return;
@@ -133,7 +136,7 @@ void world_remove(Engine *engine, Cpu *cpu) {
     }
     world_unlock(engine);
     // Back to one thread: the remaining one is the caller (or the last thread of the process ends).
-    if (engine->cpus && !engine->cpus->next && engine->cpus == current_cpu) {
+    if (engine->cpus && !engine->cpus->next && engine->cpus == current_cpu && !engine->watcher) {
         engine->threaded = false;
         freshen(current_cpu);
     }

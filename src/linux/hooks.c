@@ -28,12 +28,15 @@ static void system_call(LinuxThread *t) {
 
 // A fetch from memory that is not executable, or not there. The address is that of the part that cannot be read: an
 // instruction may begin on a good page. The block that raised this is forgotten, as the memory may be there next time.
+enum { MOST_INSN_BYTES = 4 };
 static void raise_fetch_fault(LinuxThread *t, uint64_t pc) {
     const unsigned least = t->process->guest->min_insn_bytes;
     const uint8_t *bytes;
-    uint64_t address = memory_fetch(NULL, pc, &bytes) >= least ? page_up(pc + 1) : pc;
+    uint64_t next_page = page_up(pc + 1), address = memory_fetch(NULL, pc, &bytes) >= least ? next_page : pc;
     Mapping m;
-    if (!memory_lookup(address, &m)) signal_raise_fault(t, SIGSEGV, SEGV_MAPERR, address);
+    if ((address == next_page && next_page - pc >= MOST_INSN_BYTES) || memory_fetch(NULL, address, &bytes)) {
+        // Another thread has brought it back meanwhile: as if this one had come later.
+    } else if (!memory_lookup(address, &m)) signal_raise_fault(t, SIGSEGV, SEGV_MAPERR, address);
     else if (!(m.prot & PROT_EXEC)) signal_raise_fault(t, SIGSEGV, SEGV_ACCERR, address);
     else signal_raise_fault(t, SIGBUS, BUS_ADRERR, address); // behind the end of a file
     memory_invalidate(pc ? pc - 1 : 0, pc + 1);

@@ -190,6 +190,24 @@ void memory_invalidate(uint64_t start, uint64_t end) {
     if (map.engine) engine_invalidate(map.engine, start, end);
 }
 
+// For changes of one or two ranges. Where there is code, another thread may be about to read it for a translation: it must be done before
+// the memory goes away. True: there is code; afterwards its translations must be forgotten.
+static bool lock_ranges(uint64_t start, uint64_t end, uint64_t other_start, uint64_t other_end) {
+    memory_lock();
+    if (!has_exec(start, end) && !has_exec(other_start, other_end)) return false;
+    memory_unlock();
+    if (map.engine) engine_lock(map.engine);
+    memory_lock();
+    return true;
+}
+
+static bool lock_range(uint64_t start, uint64_t end) { return lock_ranges(start, end, 0, 0); }
+
+static void unlock_range(bool code) {
+    memory_unlock();
+    if (code && map.engine) engine_unlock(map.engine);
+}
+
 // ---- host calls -------------------------------------------------------------------------------------------------------
 
 static int host_prot(int prot) {
@@ -382,14 +400,16 @@ long memory_map(uint64_t address, uint64_t size, int prot, int flags, int fd, ui
     bool private_data = (prot & PROT_WRITE) && (flags & MAP_TYPE) == MAP_PRIVATE, was_code = false;
     announce_sharing(is_shared_type(flags), prot);
 
-    memory_lock();
+    bool code = false;
+    if (flags & MAP_FIXED) code = lock_range(address, address + size);
+    else memory_lock();
     long r = over_limit(size, private_data) ? -ENOMEM : place(address, size, prot, flags, fd, offset, &was_code);
     if (r >= 0) {
         Mapping m;
         describe(&m, (uint64_t)r, size, prot, flags, fd, offset);
         put_in(&m);
     }
-    memory_unlock();
+    unlock_range(code);
     if (was_code) memory_invalidate((uint64_t)r, (uint64_t)r + size);
     return r;
 }
@@ -420,10 +440,9 @@ static long unmap_locked(uint64_t start, uint64_t end) {
 long memory_unmap(uint64_t address, uint64_t size) {
     if ((address & (GUEST_PAGE - 1)) || size == 0 || bad_range(address, size)) return -EINVAL;
     uint64_t end = address + page_up(size);
-    memory_lock();
-    bool code = has_exec(address, end);
+    bool code = lock_range(address, end);
     long r = unmap_locked(address, end);
-    memory_unlock();
+    unlock_range(code);
     if (code) memory_invalidate(address, end);
     return r;
 }
@@ -451,10 +470,10 @@ long memory_protect(uint64_t address, uint64_t size, int prot) {
     uint64_t at = address, end = address + page_up(size);
     long r = 0;
     memory_lock();
-    bool code = has_exec(address, end), shared = has_shared(address, end);
+    bool shared = has_shared(address, end);
     memory_unlock();
     announce_sharing(shared, prot);
-    memory_lock();
+    bool code = lock_range(address, end);
     while (at < end && r == 0) {
         size_t i = find(at);
         if (i == map.count || map.items[i].start > at) {
@@ -466,7 +485,7 @@ long memory_protect(uint64_t address, uint64_t size, int prot) {
         at = stop;
     }
     map.fetch_page = 1;
-    memory_unlock();
+    unlock_range(code);
     // Code that was writable may be other code when it is made executable again.
     if (code) memory_invalidate(address, end);
     return r;
@@ -534,11 +553,11 @@ long memory_remap(uint64_t address, uint64_t old_size, uint64_t new_size, int fl
         if ((new_address & (GUEST_PAGE - 1)) || bad_range(new_address, new_size)) return -EINVAL;
         if (new_address < address + old_size && address < new_address + new_size) return -EINVAL;
     }
-    memory_lock();
-    bool code = has_exec(address, address + old_size);
-    bool target_code = (flags & MREMAP_FIXED) && has_exec(new_address, new_address + new_size);
+    bool fixed = (flags & MREMAP_FIXED) != 0;
+    bool any_code = lock_ranges(address, address + old_size, fixed ? new_address : 0, fixed ? new_address + new_size : 0);
+    bool code = has_exec(address, address + old_size), target_code = fixed && has_exec(new_address, new_address + new_size);
     long r = remap_locked(address, old_size, new_size, flags, new_address);
-    memory_unlock();
+    unlock_range(any_code);
     if (r >= 0 && code) memory_invalidate(address, address + old_size);
     if (r >= 0 && (code || target_code)) memory_invalidate((uint64_t)r, (uint64_t)r + new_size);
     return r;
@@ -609,22 +628,26 @@ long memory_detach(uint64_t address) {
 void memory_set_brk(uint64_t start) { map.brk_start = map.brk = start; }
 uint64_t memory_brk_start(void) { return map.brk_start; }
 
+static bool grow_brk(uint64_t start, uint64_t end) {
+    const int prot = PROT_READ | PROT_WRITE;
+    if (over_limit(end - start, true) || !is_free(start, end)) return false;
+    if (host_mmap(start, end - start, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) < 0) return false;
+    put_in(&(Mapping){.start = start, .end = end, .prot = (uint32_t)prot});
+    return true;
+}
+
 uint64_t memory_brk(uint64_t wanted) {
-    memory_lock();
+    bool code = lock_range(map.brk_start, map.brk), shrunk = false, done = false;
     uint64_t old_end = page_up(map.brk), new_end = page_up(wanted);
-    bool done = false;
-    if (wanted < map.brk_start || wanted > HOST_AREA_HIGH) {
-        memory_unlock();
-        return map.brk;
-    }
-    if (new_end == old_end) done = true;
-    else if (new_end < old_end) done = unmap_locked(new_end, old_end) == 0;
-    memory_unlock();
-    if (new_end > old_end)
-        done = memory_map(old_end, new_end - old_end, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) >= 0;
+    if (wanted < map.brk_start || wanted > HOST_AREA_HIGH) done = false;
+    else if (new_end == old_end) done = true;
+    else if (new_end < old_end) done = shrunk = unmap_locked(new_end, old_end) == 0;
+    else done = grow_brk(old_end, new_end);
     if (done) map.brk = wanted;
-    return map.brk;
+    uint64_t now = map.brk;
+    unlock_range(code);
+    if (code && shrunk) memory_invalidate(new_end, old_end);
+    return now;
 }
 
 // ---- look-ups ---------------------------------------------------------------------------------------------------------

@@ -180,10 +180,10 @@ void signals_start(LinuxThread *t) {
 }
 
 void signals_leave_for_exec(LinuxThread *t) {
-    for (unsigned i = 0; i < 5; i++) {
-        bool ignored = t->process->actions[held_signals[i] - 1].handler == 1;
-        host_signal_action(held_signals[i], &(HostSigaction){.handler = ignored ? (void *)SIG_IGN : (void *)SIG_DFL});
-    }
+    // Signals with a handler get their default action by execve. Until then other threads may need it.
+    for (unsigned i = 0; i < 5; i++)
+        if (t->process->actions[held_signals[i] - 1].handler == 1)
+            host_signal_action(held_signals[i], &(HostSigaction){.handler = (void *)SIG_IGN});
     host_signal_mask(SIG_SETMASK, t->blocked);
 }
 
@@ -353,7 +353,7 @@ static void deliver(LinuxThread *t, int signal, const siginfo_t *info, bool forc
     pthread_mutex_unlock(&process->signal_lock);
     // A fault cannot wait nor be ignored.
     if (forced && (action.handler == 1 || (t->blocked & signal_bit(signal)))) action.handler = 0;
-    if (action.handler > 1) engine_counters(process->engine)->signals_delivered++;
+    if (action.handler > 1) count_more(&engine_counters(process->engine)->signals_delivered, 1);
     if (action.handler == 0) act_by_default(t, signal);
     else if (action.handler > 1) run_handler(t, signal, info, action);
 }

@@ -28,7 +28,7 @@
 #include "linux/memory.h"
 #include "linux/signal.h"
 
-enum { HOST_STACK = 256 << 10 };
+enum { HOST_STACK = 256 << 10, SIGNAL_SETXID = 33 };
 #define ALL_SIGNALS (~UINT64_C(0))
 // What threads of one process share unless the guest says otherwise; here they always do at first.
 #define SHARED_FLAGS ((uint64_t)(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM))
@@ -120,10 +120,18 @@ static void prepare(void) {
     mallopt(M_ARENA_MAX, 1);
 }
 
-static long start(LinuxThread *t, NewThread *new, const CloneRequest *request) {
+// With its first thread the C library takes a signal for its own use, which is the guest's library's for the same one.
+static void follow_library_signals(LinuxProcess *process) {
+    pthread_mutex_lock(&process->signal_lock);
+    signal_follow_action(process, SIGNAL_SETXID);
+    pthread_mutex_unlock(&process->signal_lock);
+}
+
+static long start(LinuxThread *t, NewThread *new, const CloneRequest *request, bool first) {
     pthread_t handle;
     uint64_t mask = host_signal_mask(SIG_SETMASK, ALL_SIGNALS);
     int error = pthread_create(&handle, &host_attributes, thread_main, new);
+    if (first) follow_library_signals(t->process);
     host_signal_mask(SIG_SETMASK, mask);
     if (error) return -EAGAIN;
     pid_t tid = thread_id(handle);
@@ -142,8 +150,8 @@ long thread_clone(LinuxThread *t, const CloneRequest *request) {
     engine_memory_is_shared(process->engine);
     NewThread *new = new_thread(t, request);
     if (!new) return -EAGAIN;
-    __atomic_add_fetch(&process->thread_count, 1, __ATOMIC_RELAXED);
-    long tid = start(t, new, request);
+    bool first = __atomic_fetch_add(&process->thread_count, 1, __ATOMIC_RELAXED) == 1;
+    long tid = start(t, new, request, first);
     if (tid < 0) {
         __atomic_sub_fetch(&process->thread_count, 1, __ATOMIC_RELAXED);
         cpu_free(new->thread.cpu);

@@ -455,8 +455,11 @@ static const GuestCpuModel *find_model(const Options *options, const Guest *gues
     return NULL;
 }
 
-static bool is_on(const char *value) { return strcmp(value, "on") == 0 || strcmp(value, "true") == 0 || strcmp(value, "yes") == 0; }
-static bool is_off(const char *value) { return strcmp(value, "off") == 0 || strcmp(value, "false") == 0 || strcmp(value, "no") == 0; }
+static bool is_one_of(const char *value, const char *a, const char *b, const char *c) {
+    return strcmp(value, a) == 0 || strcmp(value, b) == 0 || strcmp(value, c) == 0;
+}
+static bool is_on(const char *value) { return is_one_of(value, "on", "true", "yes"); }
+static bool is_off(const char *value) { return is_one_of(value, "off", "false", "no"); }
 
 // NAME=on|off. What Kiln does not have may be switched off, or be set with a warning: whether the guest looks at it is not known.
 static bool change_feature(const Options *options, const Guest *guest, char *text, uint64_t *features) {

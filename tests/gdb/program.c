@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the debugger's tests run: calls, floating point, a signal, a child, an endless loop, a wait. As told by the argument.
+// What the debugger's tests run, as told by the argument: calls, floating point, a signal, a child, an endless loop, a wait,
+// threads.
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,10 +43,33 @@ static int child(void) {
     return WEXITSTATUS(status);
 }
 
+static volatile int running, go_on, meeting;
+
+static void meet(int number) { meeting += number; }
+
+static void *work(void *argument) {
+    __atomic_add_fetch(&running, 1, __ATOMIC_SEQ_CST);
+    while (!go_on) shared++;
+    return argument;
+}
+
+static int threads(void) {
+    pthread_t others[3];
+    for (int i = 0; i < 3; i++) pthread_create(&others[i], NULL, work, NULL);
+    while (running < 3) usleep(1000);
+    meet(1);
+    meet(2);
+    go_on = 1;
+    for (int i = 0; i < 3; i++) pthread_join(others[i], NULL);
+    return meeting;
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "calls";
     if (strcmp(what, "calls") == 0) return calls();
     if (strcmp(what, "child") == 0) return child();
+    if (strcmp(what, "spawn") == 0) return WEXITSTATUS(system("exit 5"));
+    if (strcmp(what, "threads") == 0) return threads();
     if (strcmp(what, "fault") == 0) *(volatile int *)8 = 1;
     if (strcmp(what, "loop") == 0)
         for (;;) shared++;

@@ -29,6 +29,11 @@ def check(good, what):
         print(f"FAIL {what}")
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
 class Debugged:
     """A guest that waits for its debugger at a unix socket, or where `place` says."""
 
@@ -102,7 +107,8 @@ class Setup:
         debugged = Debugged(self, *guest, **more)
         place = debugged.place if debugged.place.startswith("/") else "127.0.0.1:" + debugged.place.rpartition(":")[2]
         lines = ["set pagination off", "set confirm off", "set height 0", "set width 0", f"target remote {place}", *commands]
-        done = support.run(["gdb-multiarch", "-nx", "-batch", *(word for line in lines for word in ("-ex", line)), self.program], LIMIT)
+        done = support.run(["gdb-multiarch", "-nx", "-batch", *(word for line in lines for word in ("-ex", line)),
+                            self.program], LIMIT)
         shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", done.output + done.errors)
         at = 0
         for pattern in expected:
@@ -115,22 +121,26 @@ class Setup:
 
 
 def test_calls(setup):
-    setup.gdb("calls", [], ["p $pc", "break main", "continue", "break sum", "continue", "backtrace", "p v[2]", "finish", "continue"],
+    setup.gdb("calls", [], ["p $pc", "break main", "continue", "break sum", "continue", "backtrace", "p v[2]", "finish",
+                            "continue"],
               [r"_start", r"Breakpoint 1, main", r"Breakpoint 2, sum \(v=0x[0-9a-f]+, n=5\)", r"#0 +sum", r"#1 .* in calls",
                r"#2 .* in main", r"= 3", r"Value returned is \$\d+ = 30", r"exited with code 036"], 30, "total 30 scaled 3 shared 22")
     setup.gdb("steps", [], ["break sum", "continue", "next", "step", "p n", "stepi", "stepi", "p $pc - (long)&twice < 64",
                             "up", "p s", "finish", "delete", "continue"],
               [r"Breakpoint 1, sum", r"for \(", r"twice \(n=1\)", r"= 1", r"= 1", r"in sum", r"= 0", r"exited with code 036"],
               30, "total 30")
-    setup.gdb("conditions", [], ["break twice if n == 4", "continue", "info registers a0", "p $a0", "set var n = 50", "delete", "continue"],
+    setup.gdb("conditions", [], ["break twice if n == 4", "continue", "info registers a0", "p $a0", "set var n = 50",
+                                 "delete", "continue"],
               [r"Breakpoint 1, twice \(n=4\)", r"a0 +0x4\b", r"= 4", r"exited with code 0172"], 122, "total 122 scaled 3 shared 68")
 
 
 def test_registers(setup):
-    setup.gdb("registers", [], ["break *scale", "continue", "p $fa0", "set var $fa0.double = 10", "p $fa0", "p $fcsr", "set var $frm = 1", "p/x $fcsr",
+    setup.gdb("registers", [], ["break *scale", "continue", "p $fa0", "set var $fa0.double = 10", "p $fa0", "p $fcsr",
+                                "set var $frm = 1", "p/x $fcsr",
                                 "set var $frm = 0", "p $x10 == $a0", "set var $t3 = 0x123456789abcdef0", "p/x $x28", "p $zero",
                                 "info registers fa1", "delete", "continue"],
-              [r"Breakpoint 1", r"double = 2\b|= 2\b", r"= 10\b|double = 10\b", r"= 0", r"= 0x20", r"= 1", r"0x123456789abcdef0", r"= 0", r"fa1",
+              [r"Breakpoint 1", r"double = 2\b|= 2\b", r"= 10\b|double = 10\b", r"= 0", r"= 0x20", r"= 1",
+               r"0x123456789abcdef0", r"= 0", r"fa1",
                r"exited with code 036"], 30, "scaled 15")
     setup.gdb("change a register", [], ["break twice", "continue", "set var $a0 = 100", "set var n = 100", "delete", "continue"],
               [r"twice \(n=1\)", r"exited"], (30 + 198) & 255, "total 228")
@@ -138,30 +148,52 @@ def test_registers(setup):
 
 
 def test_memory(setup):
-    setup.gdb("memory", [], ["break main", "continue", "p shared", "set var shared = 1000", "p text_in_file", "set var text_in_file[0] = 'R'",
+    setup.gdb("memory", [], ["break main", "continue", "p shared", "set var shared = 1000", "p text_in_file",
+                             "set var text_in_file[0] = 'R'",
                              "p text_in_file", "x/2i $pc", "p *(int*)16", "info auxv", "continue"],
               [r"= 7", r'"read-only"', r'"Read-only"', r"=> 0x", r"AT_ENTRY", r"exited",
                r"Cannot access memory"], 30, "shared 1015")
-    setup.gdb("code", [], ["break calls", "continue", "set var *(unsigned*)&scale = 0x02a57553", "set var *(unsigned*)((long)&scale+4) = 0x00008067",
+    setup.gdb("code", [], ["break calls", "continue", "set var *(unsigned*)&scale = 0x02a57553",
+                           "set var *(unsigned*)((long)&scale+4) = 0x00008067",
                            "continue"], [r"calls", r"exited"], 30, "scaled 4")
 
 
 def test_signals(setup):
     setup.gdb("signal", ["signal"], ["continue", "p caught", "continue"], [r"SIGUSR1", r"= 0", r"exited with code 050"], 40)
-    setup.gdb("signal to a handler", ["signal"], ["break on_signal", "handle SIGUSR1 nostop", "continue", "backtrace", "p number", "continue"],
+    setup.gdb("signal to a handler", ["signal"], ["break on_signal", "handle SIGUSR1 nostop", "continue", "backtrace",
+                                                  "p number", "continue"],
               [r"on_signal \(number=10\)", r"signal handler called", r"= 10", r"exited with code 050"], 40)
     setup.gdb("signal kept from the guest", ["signal"], ["continue", "signal 0"], [r"SIGUSR1", r"exited with code 051"], 41)
-    setup.gdb("signal of gdb's", [], ["break main", "continue", "signal SIGTERM"], [r"main", r"terminated with signal SIGTERM"], -15)
-    setup.gdb("fault", ["fault"], ["continue", "p $_exitcode", "p what", "continue"], [r"SIGSEGV", r"void", r"fault", r"terminated with signal SIGSEGV"], -11)
-    setup.gdb("deadly signal", ["die"], ["handle SIGUSR1 nostop noprint", "continue", "continue"], [r"SIGTERM", r"terminated with signal SIGTERM"], -15)
+    setup.gdb("signal of gdb's", [], ["break main", "continue", "signal SIGTERM"], [r"main",
+                                                                                    r"terminated with signal SIGTERM"], -15)
+    setup.gdb("fault", ["fault"], ["continue", "p $_exitcode", "p what", "continue"], [r"SIGSEGV", r"void", r"fault",
+                                                                                       r"terminated with signal SIGSEGV"], -11)
+    setup.gdb("deadly signal", ["die"], ["handle SIGUSR1 nostop noprint", "continue", "continue"], [r"SIGTERM",
+                                                                                                    r"terminated with signal SIGTERM"], -15)
+
+
+def test_threads(setup):
+    setup.gdb("threads", ["threads"], ["break meet", "continue", "info threads", "thread apply all backtrace 2",
+                                       "p shared == shared", "next", "next", "stepi",
+                                       "p number", "info threads", "delete", "continue"],
+              [r"meet \(number=1\)", r"4 +Thread", r"work \(", r"work \(", r"work \(", r"= 1", r"meet \(number=2\)", r"= 2",
+               r"4 +Thread",
+               r"exited with code 03"], 3)
+    setup.gdb("one thread alone", ["threads"], ["break meet", "continue", "set scheduler-locking on",
+                                                "set var $before = shared", "next", "next", "next",
+                                                "p shared - $before", "set scheduler-locking off", "delete", "continue"],
+              [r"meet \(number=1\)", r"= 0", r"exited with code 03"], 3)
 
 
 def test_ends(setup):
     setup.gdb("kill", ["loop"], ["break main", "continue", "kill"], [r"main", r"killed"], -9)
     setup.gdb("detach", [], ["break twice", "continue", "detach"], [r"twice", r"[Dd]etach"], 30, "total 30")
     setup.gdb("child", ["child"], ["break twice", "continue"], [r"exited with code 06"], 6)
-    setup.gdb("tcp", [], ["continue"], [r"exited"], 30, place="27431")
-    setup.gdb("variable", [], ["continue"], [r"exited"], 30, place=str(setup.folder / "other"), env={"QEMU_GDB": str(setup.folder / "other")})
+    setup.gdb("vfork", ["spawn"], ["break main", "continue", "stepi", "break execve", "continue"], [r"main",
+                                                                                                    r"exited with code 05"], 5)
+    setup.gdb("tcp", [], ["continue"], [r"exited"], 30, place=free_port())
+    setup.gdb("variable", [], ["continue"], [r"exited"], 30, place=str(setup.folder / "other"),
+              env={"QEMU_GDB": str(setup.folder / "other")})
     setup.gdb("variable of ours first", [], ["continue"], [r"exited"], 30, place=str(setup.folder / "ours"),
               env={"QEMU_GDB": "/nonexistent/x", "KILN_GDB": str(setup.folder / "ours")})
     bad = support.run([setup.kiln, "-g", "/nonexistent/socket", setup.program], 10)
@@ -235,13 +267,13 @@ def main():
     parser.add_argument("--build", type=Path, required=True)
     args = parser.parse_args()
     program = args.build.resolve() / "test-programs/gdb.riscv64"
-    error = support.compile_c(Path(__file__).parent / "program.c", program, "riscv64", ["-O0", "-g"])
+    error = support.compile_c(Path(__file__).parent / "program.c", program, "riscv64", ["-O0", "-g", "-pthread"])
     check(not error, error or "program.c builds")
     check(shutil.which("gdb-multiarch"), "gdb-multiarch is there")
     with tempfile.TemporaryDirectory(prefix="kiln-gdb-") as folder:
         for tier in support.TIERS:
             setup = Setup(args.kiln.absolute(), tier, program, Path(folder))
-            for test in (test_calls, test_registers, test_memory, test_signals, test_ends, test_packets):
+            for test in (test_calls, test_registers, test_memory, test_signals, test_threads, test_ends, test_packets):
                 test(setup)
     print(f"{counts[True]} passed, {counts[False]} failed")
     return 1 if counts[False] else 0

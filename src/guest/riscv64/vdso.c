@@ -7,7 +7,8 @@
 // call.
 //
 // Everywhere else these encodings are illegal, as on any processor without extensions of its own. The address tells: there is
-// one guest program a host address space, and it has one vdso.
+// one guest program a host address space, and it has one vdso. A copy of the vdso elsewhere (mremap) does not work; nothing but
+// checkpointing programs makes one.
 #include "guest/riscv64/vdso.h"
 #include <sched.h>
 #include <time.h>
