@@ -15,7 +15,7 @@
 #include "ir/kir.h"
 
 // The indirect-branch cache has CPU_IBC_ENTRIES entries for jumps and calls, and as many behind them for returns.
-enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 4096, GUEST_STATE_MAX = 2048 };
+enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 16384, GUEST_STATE_MAX = 2048 };
 
 // One entry of the indirect-branch cache: guest pc -> host code. Empty entries have pc = ~0 (never a guest pc).
 typedef struct IbcEntry { uint64_t pc; void *code; } IbcEntry;
@@ -54,6 +54,7 @@ typedef struct Cpu {
     Engine *engine;
     struct Cpu *next;       // in the engine's list of threads
     uint32_t inside;        // this thread may hold addresses of blocks (engine/world.c)
+    uint64_t ibc_used;      // which 64ths of the cache hold entries
     bool ibc_stale;         // the cache names blocks that are gone; the thread empties it before it goes inside
     IbcEntry *ibc_real;
     uint32_t mode;          // guest mode flags, as Guest.mode computes them

@@ -61,7 +61,11 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     if (!memory && from) return NULL;
     if (!memory) fatal("out of memory for the state of a thread");
     Cpu *cpu = &memory->cpu;
-    if (from) *cpu = *from;
+    if (from) {
+        world_lock(engine); // the list goes through it
+        *cpu = *from;
+        world_unlock(engine);
+    }
     cpu->engine = engine;
     guard_ibc(memory->ibc);
     cpu->ibc_real = cpu->ibc = memory->ibc;
@@ -72,6 +76,7 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     cpu->interp_jump = NULL;
     cpu->inside = 0;
     cpu->ibc_stale = false;
+    cpu->ibc_used = 0;
     if (!from) {
         cpu->guest_mxcsr = cpu->host_mxcsr = host_default_fpenv();
         engine->guest->reset(cpu);
@@ -131,7 +136,9 @@ static Block *left_indirectly(Cpu *cpu, bool is_return) {
     if (cpu->poll || engine->options.no_link || engine_breakpoint_at(engine, cpu->pc)) return NULL;
     Block *target = engine_block(engine, cpu->pc, cpu->mode);
     unsigned shift = engine->guest->min_insn_bytes == 4 ? 2 : 1;
-    IbcEntry *entry = &cpu->ibc_real[(cpu->pc >> shift & (CPU_IBC_ENTRIES - 1)) + (is_return ? CPU_IBC_ENTRIES : 0)];
+    size_t index = (cpu->pc >> shift & (CPU_IBC_ENTRIES - 1)) + (is_return ? CPU_IBC_ENTRIES : 0);
+    IbcEntry *entry = &cpu->ibc_real[index];
+    cpu->ibc_used |= UINT64_C(1) << index / IBC_PART;
     entry->code = target->host.code;
     entry->pc = cpu->pc;
     count_more(&engine->counters.ibc_fills, 1);
@@ -203,7 +210,7 @@ void engine_run(Cpu *cpu) {
             continue;
         }
         // A request whose poll word was cleared before its cache was emptied.
-        if (cpu->ibc != cpu->ibc_real) __atomic_store_n(&cpu->ibc, cpu->ibc_real, __ATOMIC_RELEASE);
+        if (__atomic_load_n(&cpu->ibc, __ATOMIC_RELAXED) != cpu->ibc_real) __atomic_store_n(&cpu->ibc, cpu->ibc_real, __ATOMIC_RELEASE);
         EngineWatch watch = ask_watcher(cpu);
         if (watch == WATCH_AGAIN) continue;
         update_mode(cpu);

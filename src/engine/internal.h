@@ -56,6 +56,7 @@ unsigned watch_max_insns(const Engine *engine, uint64_t pc, unsigned max_insns);
 void link_exit(Engine *engine, ExitRecord *record, Block *target);
 void unlink_incoming(Engine *engine, Block *block);
 void clear_ibc(Cpu *cpu);
+enum { IBC_PART = 2 * CPU_IBC_ENTRIES / 64 };
 // Zeroed entries match the pc 0 and nothing else, and 0 is looked up in the first entry of each part: these two get a pc that no
 // guest has, so that a jump to 0 misses as it must. Everything else may stay untouched zero pages.
 void guard_ibc(IbcEntry *entries);

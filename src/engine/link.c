@@ -35,8 +35,11 @@ void unlink_incoming(Engine *engine, Block *block) {
     block->incoming = NULL;
 }
 
+// Costs what was used: untouched pages stay untouched.
 void clear_ibc(Cpu *cpu) {
-    memset(cpu->ibc_real, 0, 2 * CPU_IBC_ENTRIES * sizeof *cpu->ibc_real);
+    for (uint64_t used = cpu->ibc_used; used; used &= used - 1)
+        memset(cpu->ibc_real + (size_t)__builtin_ctzll(used) * IBC_PART, 0, IBC_PART * sizeof *cpu->ibc_real);
+    cpu->ibc_used = 0;
     guard_ibc(cpu->ibc_real);
 }
 

@@ -76,12 +76,12 @@ void world_lock(Engine *engine) {
             freshen(cpu);
         }
     }
-    engine->lock_owner = current_cpu;
+    __atomic_store_n(&engine->lock_owner, current_cpu, __ATOMIC_RELAXED);
 }
 
 void world_unlock(Engine *engine) {
     if (!engine->threaded) return;
-    engine->lock_owner = NULL;
+    __atomic_store_n(&engine->lock_owner, NULL, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(&engine->lock, 0, __ATOMIC_RELEASE) == 2) futex_wake(&engine->lock);
 }
 
@@ -117,7 +117,7 @@ void world_clear_caches(Engine *engine) {
 // ---- the list of threads -----------------------------------------------------------------------------------------------------------
 // The second cpu is made by the only thread there is, outside, so `threaded` changes when nobody looks.
 void world_add(Engine *engine, Cpu *cpu) {
-    if (engine->cpus) engine->threaded = true;
+    if (!engine->threaded && engine->cpus) engine->threaded = true;
     world_lock(engine);
     cpu->next = engine->cpus;
     engine->cpus = cpu;
@@ -126,17 +126,21 @@ void world_add(Engine *engine, Cpu *cpu) {
 
 void world_remove(Engine *engine, Cpu *cpu) {
     // A process that shared our memory (vfork) may have been killed in the middle of anything.
-    if (cpu != current_cpu) world_leave(cpu);
-    if (engine->lock_owner == cpu && cpu != current_cpu) world_unlock(engine);
+    if (cpu != current_cpu) {
+        world_leave(cpu);
+        if (__atomic_load_n(&engine->lock_owner, __ATOMIC_RELAXED) == cpu) world_unlock(engine);
+    }
     world_lock(engine);
     for (Cpu **link = &engine->cpus; *link; link = &(*link)->next) {
         if (*link != cpu) continue;
         *link = cpu->next;
         break;
     }
+    // Once the lock is free the others may end and their cpus be gone.
+    bool alone = engine->cpus && engine->cpus == current_cpu && !engine->cpus->next;
     world_unlock(engine);
     // Back to one thread: the remaining one is the caller (or the last thread of the process ends).
-    if (engine->cpus && !engine->cpus->next && engine->cpus == current_cpu && !engine->watcher) {
+    if (alone && !engine->watcher) {
         engine->threaded = false;
         freshen(current_cpu);
     }

@@ -5,6 +5,7 @@
 //   elf_parse, elf_load, stack   a program into memory, up to its first instruction
 //   memory, sys_memory           the map of guest memory and the calls that change it
 //   process, sys_process         life and death of processes, exec, credentials
+//   thread                       life and death of threads
 //   signal, sys_signal           host signals in, guest signals out
 //   syscalls.def, syscall        the table of system calls and the dispatch through it
 //   sys_file, sys_time, sys_net, sys_misc, strace
@@ -77,9 +78,11 @@ typedef struct LinuxProcess {
     GuestSigaction actions[LINUX_SIGNALS];
     uint64_t unread_actions;    // bit (signal - 1): still as inherited, see signal_read_action
 
-    uint32_t thread_count;      // changed by atomic operations
-    uint32_t ending;            // a thread ends the process; others that want to, wait
     LinuxThread *vfork_parent;  // this process shares its parent's memory until it execs or exits
+
+    // Changed by atomic operations; these two come last, as a child of vfork takes over everything before them.
+    uint32_t thread_count;
+    uint32_t ending;            // a thread ends the process; others that want to, wait
 } LinuxProcess;
 
 // One signal that the kernel gave us and the guest has not got yet.

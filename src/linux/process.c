@@ -182,7 +182,7 @@ static bool library_fork(const CloneRequest *request, long *result) {
 
 static long clone_fork(LinuxThread *t, const CloneRequest *request) {
     long r;
-    bool several = t->process->thread_count > 1;
+    bool several = __atomic_load_n(&t->process->thread_count, __ATOMIC_ACQUIRE) > 1;
     threads_before_fork(t);
     if (!several || !library_fork(request, &r)) r = host_fork(request);
     threads_after_fork(t, r == 0);
@@ -237,7 +237,7 @@ static VforkChild *vfork_child_new(LinuxThread *t, const CloneRequest *request) 
         return NULL;
     }
     pthread_mutex_lock(&t->process->signal_lock);
-    child->process = *t->process;
+    memcpy(&child->process, t->process, offsetof(LinuxProcess, thread_count));
     pthread_mutex_unlock(&t->process->signal_lock);
     pthread_mutex_init(&child->process.signal_lock, NULL);
     child->thread = *t;

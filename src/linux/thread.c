@@ -130,6 +130,7 @@ static void follow_library_signals(LinuxProcess *process) {
 static long start(LinuxThread *t, NewThread *new, const CloneRequest *request, bool first) {
     pthread_t handle;
     uint64_t mask = host_signal_mask(SIG_SETMASK, ALL_SIGNALS);
+    if (first) signal_read_action(t->process, SIGNAL_SETXID); // while it is still what was inherited
     int error = pthread_create(&handle, &host_attributes, thread_main, new);
     if (first) follow_library_signals(t->process);
     host_signal_mask(SIG_SETMASK, mask);
