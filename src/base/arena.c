@@ -10,12 +10,13 @@ struct ArenaChunk {
     _Alignas(16) uint8_t data[];
 };
 
-enum { FIRST_CHUNK = 64 << 10 };
+enum { FIRST_CHUNK = 64 << 10, LARGEST_CHUNK = 256 << 10 };
 
 static size_t round_up(size_t size) { return (size + 15) & ~(size_t)15; }
 
 static void add_chunk(Arena *arena, size_t at_least) {
     size_t size = arena->chunks ? arena->chunks->size * 2 : FIRST_CHUNK;
+    if (size > LARGEST_CHUNK) size = LARGEST_CHUNK;
     if (size < at_least) size = at_least;
     ArenaChunk *chunk = malloc(sizeof *chunk + size);
     if (!chunk) fatal("out of memory (%zu bytes for translation)", size);

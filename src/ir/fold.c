@@ -67,11 +67,20 @@ static unsigned zero_from(const KirBuilder *b, const KirInsn *x) {
     }
 }
 
-// The value is the sign extension of its low bits, this many.
-static unsigned signed_from(const KirBuilder *b, const KirInsn *x) {
+static unsigned larger(unsigned x, unsigned y) { return x > y ? x : y; }
+
+// The value is the sign extension of its low bits, this many. Bitwise operations keep that of their operands; `depth` bounds how
+// many of them are looked through.
+static unsigned signed_within(const KirBuilder *b, const KirInsn *x, unsigned depth) {
     unsigned bits = result_width(x), zero;
     const KirInsn *second;
     switch (x->op) {
+    case KIR_AND: case KIR_OR: case KIR_XOR: {
+        if (!depth) break;
+        unsigned both = larger(signed_within(b, definition(b, x->a), depth - 1), signed_within(b, definition(b, x->b), depth - 1));
+        if (both < bits) return both;
+        break;
+    }
     case KIR_SEXT: return result_width(definition(b, x->a));
     case KIR_LOAD:
         if (x->aux & KIR_MEM_SIGNED) return 8u << (x->aux & KIR_MEM_SIZE);
@@ -86,6 +95,8 @@ static unsigned signed_from(const KirBuilder *b, const KirInsn *x) {
     zero = zero_from(b, x);
     return zero < bits ? zero + 1 : bits;
 }
+
+static unsigned signed_from(const KirBuilder *b, const KirInsn *x) { return signed_within(b, x, 2); }
 
 // ---- two operands, the second a plain constant --------------------------------------------------
 
