@@ -68,11 +68,16 @@ static void place(BlockTable *table, BlockSlots *slots, Block *block) {
 }
 
 static void rehash(BlockTable *table) {
-    BlockSlots *old = table->slots, *bigger = new_slots(old->capacity * 2, old);
+    BlockSlots *old = table->slots;
+    uint32_t valid = 0;
+    for (uint32_t i = 0; i < old->capacity; i++) valid += old->at[i] && !old->at[i]->invalid;
+    bool full = valid * 4 > old->capacity; // else most of it are invalid blocks
+    BlockSlots *bigger = new_slots(full ? old->capacity * 2 : old->capacity, table->shared ? old : old->older);
     table->used = 0;
     for (uint32_t i = 0; i < old->capacity; i++)
         if (old->at[i] && !old->at[i]->invalid) place(table, bigger, old->at[i]);
     __atomic_store_n(&table->slots, bigger, __ATOMIC_RELEASE);
+    if (!table->shared) free(old);
 }
 
 static void append(BlockTable *table, Block *block) {
@@ -129,9 +134,15 @@ void blocks_in_range(BlockTable *table, uint64_t start, uint64_t end, void (*eac
             if (overlaps(list->at[i], start, end)) each(context, list->at[i]);
         return;
     }
-    for (uint64_t page = first; page <= last; page++)
-        for (PageEntry *entry = table->pages[page_hash(page)]; entry; entry = entry->next)
+    for (uint64_t page = first; page <= last; page++) {
+        for (PageEntry **link = &table->pages[page_hash(page)]; *link;) {
+            PageEntry *entry = *link;
             if (entry->page == page && overlaps(entry->block, start, end)) each(context, entry->block);
+            // Invalid blocks are dropped on the way, so that code that is changed again and again does not lengthen the walk.
+            if (entry->block->invalid) *link = entry->next;
+            else link = &entry->next;
+        }
+    }
 }
 
 void block_remove(BlockTable *table, Block *block) {

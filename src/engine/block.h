@@ -39,6 +39,7 @@ typedef struct BlockList {
 typedef struct BlockTable {
     BlockSlots *slots;
     uint32_t used;
+    bool shared;              // several threads read: what is replaced is kept
     BlockList *by_address;    // ascending code addresses
     PageEntry *pages[PAGE_BUCKETS];
     Arena arena;              // blocks, their fault tables, page entries

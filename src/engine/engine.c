@@ -209,8 +209,12 @@ void engine_run(Cpu *cpu) {
             cpu->engine->hooks.poll(cpu);
             continue;
         }
-        // A request whose poll word was cleared before its cache was emptied.
-        if (__atomic_load_n(&cpu->ibc, __ATOMIC_RELAXED) != cpu->ibc_real) __atomic_store_n(&cpu->ibc, cpu->ibc_real, __ATOMIC_RELEASE);
+        // A request whose poll word was cleared before its cache was emptied. A signal may come at any point here: what it asked for
+        // stands in `poll`, which is looked at again after the cache is back.
+        if (__atomic_load_n(&cpu->ibc, __ATOMIC_RELAXED) != cpu->ibc_real) {
+            __atomic_store_n(&cpu->ibc, cpu->ibc_real, __ATOMIC_SEQ_CST);
+            if (__atomic_load_n(&cpu->poll, __ATOMIC_SEQ_CST)) continue;
+        }
         EngineWatch watch = ask_watcher(cpu);
         if (watch == WATCH_AGAIN) continue;
         update_mode(cpu);

@@ -117,7 +117,7 @@ void world_clear_caches(Engine *engine) {
 // ---- the list of threads -----------------------------------------------------------------------------------------------------------
 // The second cpu is made by the only thread there is, outside, so `threaded` changes when nobody looks.
 void world_add(Engine *engine, Cpu *cpu) {
-    if (!engine->threaded && engine->cpus) engine->threaded = true;
+    if (!engine->threaded && engine->cpus) engine->threaded = engine->blocks.shared = true;
     world_lock(engine);
     cpu->next = engine->cpus;
     engine->cpus = cpu;
@@ -141,7 +141,7 @@ void world_remove(Engine *engine, Cpu *cpu) {
     world_unlock(engine);
     // Back to one thread: the remaining one is the caller (or the last thread of the process ends).
     if (alone && !engine->watcher) {
-        engine->threaded = false;
+        engine->threaded = engine->blocks.shared = false;
         freshen(current_cpu);
     }
 }
@@ -161,6 +161,6 @@ void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, C
     child->next = NULL;
     child->inside = 0;
     engine->lock = engine->stop = 0;
-    engine->threaded = false;
+    engine->threaded = engine->blocks.shared = false;
     freshen(child);
 }

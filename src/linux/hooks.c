@@ -76,8 +76,9 @@ static void on_fault(Cpu *cpu) {
     CpuFault fault = cpu->fault;
     cpu->fault = (CpuFault){0};
     // Where the guest has nothing there may be something of Kiln's; and x86 calls addresses that no page table can hold
-    // a protection fault without address.
+    // a protection fault without address, or a stack fault where the host's base register is rbp.
     Mapping m;
+    if (fault.signal == SIGBUS && fault.code == SI_KERNEL) fault.signal = SIGSEGV;
     if (fault.signal == SIGSEGV && (fault.code == SI_KERNEL || !memory_lookup(fault.address, &m))) fault.code = SEGV_MAPERR;
     signal_raise_fault(t, fault.signal, fault.code, fault.address);
     signals_deliver(t);

@@ -611,15 +611,19 @@ static bool part_of_segment(size_t i, uint64_t address) {
 }
 
 long memory_detach(uint64_t address) {
+    uint64_t end = address;
     memory_lock();
     size_t i = find(address);
     long r = -EINVAL;
     if (i < map.count && map.items[i].start == address && part_of_segment(i, address)) {
         r = host_syscall(SYS_shmdt, address, 0, 0, 0, 0, 0);
-        while (r >= 0 && i < map.count && part_of_segment(i, address))
+        while (r >= 0 && i < map.count && part_of_segment(i, address)) {
+            end = map.items[i].end;
             take_out(map.items[i].start, map.items[i].end);
+        }
     }
     memory_unlock();
+    if (end > address) memory_invalidate(address, end);
     return r;
 }
 
