@@ -46,6 +46,8 @@ void code_memory_init(CodeMemory *memory) {
     code_memory_reset(memory);
 }
 
+void code_memory_after_fork(CodeMemory *memory) { map_twice(memory); }
+
 void code_memory_reset(CodeMemory *memory) {
     memory->code_next = memory->code;
     if (memory->data_next > memory->data) memset(memory->data, 0, (size_t)(memory->data_next - memory->data));

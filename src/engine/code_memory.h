@@ -6,6 +6,8 @@
 
 // Reserves and maps; a fatal message if the host gives none.
 void code_memory_init(CodeMemory *memory);
+// Maps it anew where it is mapped twice (nothing of it is inherited over fork); its content is gone.
+void code_memory_after_fork(CodeMemory *memory);
 // Empties it; nothing may be running in it.
 void code_memory_reset(CodeMemory *memory);
 

@@ -80,7 +80,7 @@ void engine_poll_clear(Cpu *cpu);
 bool engine_fault(int signal, const siginfo_t *info, void *ucontext);
 
 // For helpers and hooks that touch guest memory directly in C: copies with fault handling; false if any byte cannot be accessed
-// (cpu->fault is untouched; the number of bytes done goes to *done if not NULL).
+// (cpu->fault is untouched; some may have been copied).
 bool guest_read(void *to, uint64_t from, size_t size);
 bool guest_write(uint64_t to, const void *from, size_t size);
 // One compare-and-exchange of an aligned word; *expected becomes what was found.

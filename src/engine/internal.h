@@ -47,6 +47,8 @@ void world_remove(Engine *engine, Cpu *cpu);
 void cpu_release(Cpu *cpu);
 
 // translate.c: the block at pc, made if need be. Never NULL.
+// In the child of a fork: code memory that is mapped twice was not inherited; the child starts without translations.
+void engine_forget_code(Engine *engine);
 Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode);
 // One instruction for the interpreter. It is valid until the next call.
 const KirBlock *engine_one_insn(Engine *engine, uint64_t pc, uint32_t mode);

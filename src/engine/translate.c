@@ -80,6 +80,12 @@ static void flush(Engine *engine) {
     world_resume(engine);
 }
 
+void engine_forget_code(Engine *engine) {
+    if (!engine->memory.write_delta) return;
+    code_memory_after_fork(&engine->memory);
+    flush(engine);
+}
+
 void engine_memory_is_shared(Engine *engine) {
     world_lock(engine);
     if (!engine->memory_shared) {

@@ -163,4 +163,5 @@ void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, C
     engine->lock = engine->stop = 0;
     engine->threaded = engine->blocks.shared = false;
     freshen(child);
+    engine_forget_code(engine);
 }
