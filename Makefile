@@ -37,7 +37,7 @@ $(CLANG)/build.ninja:
 	CC=clang meson setup $(CLANG) --werror
 
 sanitized: $(SANITIZED)/build.ninja
-	ninja -C $(SANITIZED) -j $(JOBS) unit-tests
+	ninja -C $(SANITIZED) -j $(JOBS) unit-tests src/tools/kiln
 
 clang: $(CLANG)/build.ninja
 	ninja -C $(CLANG) -j $(JOBS)

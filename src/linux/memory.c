@@ -113,12 +113,12 @@ static void open_gap(size_t i, size_t extra) {
         map.items = items;
         map.capacity = capacity;
     }
-    memmove(map.items + i + extra, map.items + i, (map.count - i) * sizeof *map.items);
+    if (map.count > i) memmove(map.items + i + extra, map.items + i, (map.count - i) * sizeof *map.items);
     map.count += extra;
 }
 
 static void close_gap(size_t i, size_t n) {
-    memmove(map.items + i, map.items + i + n, (map.count - i - n) * sizeof *map.items);
+    if (map.count > i + n) memmove(map.items + i, map.items + i + n, (map.count - i - n) * sizeof *map.items);
     map.count -= n;
 }
 
