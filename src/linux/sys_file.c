@@ -104,27 +104,20 @@ long sys_ppoll(LinuxThread *t, const uint64_t args[6]) {
 // The sixth argument points to the mask's address and size.
 typedef struct MaskArgument { uint64_t set, size; } MaskArgument;
 
-long sys_pselect6(LinuxThread *t, const uint64_t args[6]) {
+// `number` is the host's.
+static long masked_call(LinuxThread *t, long number, const uint64_t args[6]) {
     MaskArgument argument = {0, LINUX_SIGSET_SIZE};
     if (args[5] && !guest_read(&argument, args[5], sizeof argument)) return -EFAULT;
     uint64_t mask;
     long r = signal_mask_enter(t, argument.set, argument.size, &mask);
     if (r) return r;
     MaskArgument host = {argument.set ? (uint64_t)&mask : 0, LINUX_SIGSET_SIZE};
-    r = safe_syscall(t, SYS_pselect6, args[0], args[1], args[2], args[3], args[4], &host);
+    r = safe_syscall(t, number, args[0], args[1], args[2], args[3], args[4], &host);
     return signal_mask_leave(t, argument.set, never_restarted(r));
 }
 
-long sys_io_pgetevents(LinuxThread *t, const uint64_t args[6]) {
-    MaskArgument argument = {0, LINUX_SIGSET_SIZE};
-    if (args[5] && !guest_read(&argument, args[5], sizeof argument)) return -EFAULT;
-    uint64_t mask;
-    long r = signal_mask_enter(t, argument.set, argument.size, &mask);
-    if (r) return r;
-    MaskArgument host = {argument.set ? (uint64_t)&mask : 0, LINUX_SIGSET_SIZE};
-    r = safe_syscall(t, SYS_io_pgetevents, args[0], args[1], args[2], args[3], args[4], &host);
-    return signal_mask_leave(t, argument.set, never_restarted(r));
-}
+long sys_pselect6(LinuxThread *t, const uint64_t args[6]) { return masked_call(t, SYS_pselect6, args); }
+long sys_io_pgetevents(LinuxThread *t, const uint64_t args[6]) { return masked_call(t, SYS_io_pgetevents, args); }
 
 // ---- epoll -------------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@
 Cold *cold_path(Emit *e, void (*run)(Emit *, const Cold *), uint8_t *from) {
     Cold *cold = arena_alloc(e->scratch, sizeof *cold);
     cold->run = run;
-    cold->from[0] = from;
+    cold->from = from;
     cold->index = e->index;
     *e->cold_tail = cold;
     e->cold_tail = &cold->next;
@@ -25,7 +25,7 @@ Cold *cold_path(Emit *e, void (*run)(Emit *, const Cold *), uint8_t *from) {
 static void write_cold_paths(Emit *e) {
     for (Cold *cold = e->cold; cold; cold = cold->next) {
         e->index = cold->index;
-        if (cold->from[0]) x_bind(&e->c, cold->from[0], e->c.p);
+        x_bind(&e->c, cold->from, e->c.p);
         cold->run(e, cold);
         if (cold->back) x_jmp(&e->c, cold->back);
     }
@@ -89,7 +89,7 @@ void fault_here(Emit *e) {
 static void cold_exit(Emit *e, const Cold *cold) {
     ExitRecord *record = (ExitRecord *)(uintptr_t)cold->data;
     if (!record) return;
-    record->stub = cold->from[0] ? e->c.p : NULL;
+    record->stub = e->c.p;
     x_lea(&e->c, 1, RAX, mem_rip(record));
     x_jmp(&e->c, e->host->exit);
 }

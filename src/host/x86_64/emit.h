@@ -80,7 +80,7 @@ typedef struct Emit Emit;
 typedef struct Cold {
     struct Cold *next;
     void (*run)(Emit *e, const struct Cold *cold);
-    uint8_t *from[2]; // jump displacements that lead here (NULL: unused)
+    uint8_t *from;    // the jump displacement that leads here
     uint8_t *back;
     uint32_t index;   // instruction
     uint8_t regs[4];
