@@ -22,7 +22,8 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count; i++) {
         pid_t pid;
         int status;
-        if (posix_spawn(&pid, argv[2], &quiet, NULL, argv + 2, environ) == 0 && waitpid(pid, &status, 0) == pid && status == 0) good++;
+        if (posix_spawn(&pid, argv[2], &quiet, NULL, argv + 2, environ) == 0 && waitpid(pid, &status, 0) == pid && status == 0)
+            good++;
     }
     printf("%d of %d\n", good, count);
     return count < 1 || good != count;

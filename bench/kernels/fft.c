@@ -34,8 +34,7 @@ static void transform(int sign) {
 
 static uint64_t kernel(unsigned percent) {
     root_re[1] = -1, root_im[1] = 0, root_re[2] = 0, root_im[2] = 1;
-    for (int i = 3; i <= LOG; i++)
-        root_re[i] = sqrt((1 + root_re[i - 1]) / 2), root_im[i] = root_im[i - 1] / (2 * root_re[i]);
+    for (int i = 3; i <= LOG; i++) root_re[i] = sqrt((1 + root_re[i - 1]) / 2), root_im[i] = root_im[i - 1] / (2 * root_re[i]);
     uint32_t seed = 41;
     for (int i = 0; i < N; i++) re[i] = next_random(&seed) % 1000 * 0.001, im[i] = 0;
     double power = 0;

@@ -4,7 +4,9 @@
 #include "kernel.h"
 
 enum { NODES = 20000, DEGREE = 6 };
-typedef struct Entry { uint32_t distance, node; } Entry;
+typedef struct Entry {
+    uint32_t distance, node;
+} Entry;
 static uint32_t target[NODES][DEGREE], weight[NODES][DEGREE], distance[NODES];
 static Entry heap[NODES * DEGREE + 1];
 static size_t heap_count;

@@ -4,7 +4,9 @@
 #include "kernel.h"
 
 enum { N = 6 };
-typedef struct Body { double x[3], v[3], m; } Body;
+typedef struct Body {
+    double x[3], v[3], m;
+} Body;
 static Body bodies[N];
 
 static double energy(void) {

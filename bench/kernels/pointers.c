@@ -3,7 +3,10 @@
 // group: int
 #include "kernel.h"
 
-typedef struct Shape { uint64_t (*measure)(const struct Shape *, uint64_t); uint64_t a, b; } Shape;
+typedef struct Shape {
+    uint64_t (*measure)(const struct Shape *, uint64_t);
+    uint64_t a, b;
+} Shape;
 
 static uint64_t box(const Shape *s, uint64_t x) { return s->a * s->b + x; }
 static uint64_t line(const Shape *s, uint64_t x) { return (s->a ^ x) + s->b; }

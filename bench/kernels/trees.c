@@ -3,7 +3,9 @@
 // group: int
 #include "kernel.h"
 
-typedef struct Node { struct Node *left, *right; } Node;
+typedef struct Node {
+    struct Node *left, *right;
+} Node;
 
 static Node *grow(unsigned depth) {
     Node *node = malloc(sizeof *node);

@@ -16,7 +16,7 @@ void fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noretur
 void fatal_code(int code, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
 void warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void bug_at(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4), noreturn, cold));
-#define bug(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
+#define bug(...)               bug_at(__FILE__, __LINE__, __VA_ARGS__)
 #define kiln_assert(condition) ((condition) ? (void)0 : bug("%s does not hold", #condition))
 #ifdef KILN_DEBUG
 #define debug_assert(condition) kiln_assert(condition)

@@ -17,9 +17,7 @@ static bool is_in_ranges(const Engine *engine, uint64_t pc) {
     return !options->log_range_count;
 }
 
-static bool wants_at(const Engine *engine, uint32_t item, uint64_t pc) {
-    return wants(engine, item) && is_in_ranges(engine, pc);
-}
+static bool wants_at(const Engine *engine, uint32_t item, uint64_t pc) { return wants(engine, item) && is_in_ranges(engine, pc); }
 
 static void print_place(const Engine *engine, FILE *out, uint64_t pc) {
     uint64_t offset = 0;

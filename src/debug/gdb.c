@@ -24,22 +24,26 @@ static struct {
     GdbWire wire;
     LinuxProcess *process;
     pid_t pid;
-    pthread_mutex_t lock;     // guards what follows
+    pthread_mutex_t lock; // guards what follows
     pthread_cond_t changed;
     bool connected;
-    bool started;             // the stop before the first instruction is over
-    bool talking;             // a thread answers gdb; the others wait
-    bool interrupted;         // ^C: the next thread that comes by stops
-    pid_t step, only;         // see GdbResume
-    int sent;                 // gdb's own signal is on its way: not to be reported
-    bool step_done;           // the thread `step` has executed its instruction
+    bool started;     // the stop before the first instruction is over
+    bool talking;     // a thread answers gdb; the others wait
+    bool interrupted; // ^C: the next thread that comes by stops
+    pid_t step, only; // see GdbResume
+    int sent;         // gdb's own signal is on its way: not to be reported
+    bool step_done;   // the thread `step` has executed its instruction
 } gdb = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 // ---- threads -----------------------------------------------------------------------------------------------------------
 
 static bool is_ours(const LinuxThread *t) { return t && t->process == gdb.process; }
 
-typedef struct Search { unsigned index; pid_t tid; LinuxThread *found; } Search;
+typedef struct Search {
+    unsigned index;
+    pid_t tid;
+    LinuxThread *found;
+} Search;
 
 static void look(void *context, Cpu *cpu) {
     Search *search = context;

@@ -13,23 +13,21 @@
 // One stop. `answer` is sent after the packet is handled, unless the process goes on.
 typedef struct Stop {
     GdbWire *wire;
-    LinuxThread *thread;      // that reports
-    pid_t general_tid;        // that registers are asked of (Hg) ...
-    LinuxThread *general;     // ... looked up for each packet, as it may end in a system call
-    pid_t continued;          // that c and s are for (Hc); 0: all
+    LinuxThread *thread;  // that reports
+    pid_t general_tid;    // that registers are asked of (Hg) ...
+    LinuxThread *general; // ... looked up for each packet, as it may end in a system call
+    pid_t continued;      // that c and s are for (Hc); 0: all
     int signal;
     bool at_breakpoint;
-    GdbResume *resume;        // what comes next
-    bool over;                // the process goes on
+    GdbResume *resume; // what comes next
+    bool over;         // the process goes on
     size_t length;
     char answer[GDB_PACKET + 1];
 } Stop;
 
 static bool reports_breakpoints; // gdb knows the word
 
-static void answer(Stop *stop, const char *text) {
-    stop->length = (size_t)snprintf(stop->answer, sizeof stop->answer, "%s", text);
-}
+static void answer(Stop *stop, const char *text) { stop->length = (size_t)snprintf(stop->answer, sizeof stop->answer, "%s", text); }
 
 static const GuestDebug *registers_of(const LinuxThread *t) { return t->process->guest->debug; }
 
@@ -202,8 +200,10 @@ static void query(Stop *stop, const char *text) {
     char line[160];
     if (strncmp(text, "Supported", 9) == 0) {
         reports_breakpoints = strstr(text, "swbreak+") != NULL;
-        snprintf(line, sizeof line, "PacketSize=%x;QStartNoAckMode+;qXfer:features:read+;qXfer:auxv:read+;"
-                 "qXfer:exec-file:read+;vContSupported+;swbreak+", GDB_PACKET);
+        snprintf(line, sizeof line,
+                 "PacketSize=%x;QStartNoAckMode+;qXfer:features:read+;qXfer:auxv:read+;"
+                 "qXfer:exec-file:read+;vContSupported+;swbreak+",
+                 GDB_PACKET);
         answer(stop, line);
     } else if (strncmp(text, "Xfer:", 5) == 0) {
         transfer(stop, text + 5);
@@ -261,9 +261,9 @@ static void v_packet(Stop *stop, const char *text) {
 
 static void why(Stop *stop) {
     bool tell = stop->at_breakpoint && reports_breakpoints;
-    stop->length = (size_t)snprintf(stop->answer, sizeof stop->answer, "T%02xthread:%x;%s",
-                                    (unsigned)gdb_signal_from_host(stop->signal), (unsigned)stop->thread->tid,
-                                    tell ? "swbreak:;" : "");
+    stop->length =
+        (size_t)snprintf(stop->answer, sizeof stop->answer, "T%02xthread:%x;%s", (unsigned)gdb_signal_from_host(stop->signal),
+                         (unsigned)stop->thread->tid, tell ? "swbreak:;" : "");
 }
 
 static void handle(Stop *stop, const char *packet, size_t length) {
@@ -280,14 +280,19 @@ static void handle(Stop *stop, const char *packet, size_t length) {
     case 'X': write_memory(stop, packet + 1, packet + length, true); break;
     case 'Z': set_breakpoint(stop, packet + 1, true); break;
     case 'z': set_breakpoint(stop, packet + 1, false); break;
-    case 'c': case 's': case 'C': case 'S': go_on_simply(stop, packet); break;
+    case 'c':
+    case 's':
+    case 'C':
+    case 'S': go_on_simply(stop, packet); break;
     case 'v': v_packet(stop, packet + 1); break;
     case 'H': choose_thread(stop, packet + 1); break;
     case 'T': answer(stop, gdb_thread_by_id(read_thread(packet + 1)) ? "OK" : "E03"); break;
     case 'q': query(stop, packet + 1); break;
     case 'D': answer(stop, "OK"), stop->over = true, stop->resume->how = GDB_DETACH; break;
     case 'k': stop->over = true, stop->resume->how = GDB_KILL; break;
-    case 'Q': if (strcmp(packet, "QStartNoAckMode") == 0) answer(stop, "OK"); break;
+    case 'Q':
+        if (strcmp(packet, "QStartNoAckMode") == 0) answer(stop, "OK");
+        break;
     default: break;
     }
 }
@@ -299,7 +304,11 @@ GdbResume gdb_converse(GdbWire *wire, LinuxThread *stopped, int signal, bool at_
     static char packet[GDB_PACKET + 1];
     static Stop stop; // one thread talks at a time
     GdbResume resume = {GDB_CONTINUE, 0, 0, 0};
-    stop = (Stop){.wire = wire, .thread = stopped, .general_tid = stopped->tid, .signal = signal, .at_breakpoint = at_breakpoint,
+    stop = (Stop){.wire = wire,
+                  .thread = stopped,
+                  .general_tid = stopped->tid,
+                  .signal = signal,
+                  .at_breakpoint = at_breakpoint,
                   .resume = &resume};
     if (report) {
         why(&stop);

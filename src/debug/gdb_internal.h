@@ -33,9 +33,9 @@ int gdb_signal_to_host(int signal);
 // What the debugger wants next.
 typedef struct GdbResume {
     enum { GDB_CONTINUE, GDB_DETACH, GDB_KILL } how;
-    pid_t step;   // this thread executes one instruction; 0: none
-    pid_t only;   // no other thread runs; 0: all do
-    int signal;   // what the stopped thread gets; 0: nothing
+    pid_t step; // this thread executes one instruction; 0: none
+    pid_t only; // no other thread runs; 0: all do
+    int signal; // what the stopped thread gets; 0: nothing
 } GdbResume;
 
 // Answers packets until one lets the process go on. `stopped` is the thread that reports; `report`: say so unasked.

@@ -14,10 +14,10 @@ struct Block {
     uint64_t pc;
     uint32_t mode;
     uint32_t guest_bytes, guest_insns;
-    bool invalid;          // its code changed: not in the table any more, never linked to again
-    HostCompiled host;     // fast tier
-    const KirBlock *kir;   // interpreter
-    ExitRecord *incoming;  // exits of other blocks that are linked to this one
+    bool invalid;         // its code changed: not in the table any more, never linked to again
+    HostCompiled host;    // fast tier
+    const KirBlock *kir;  // interpreter
+    ExitRecord *incoming; // exits of other blocks that are linked to this one
 };
 
 typedef struct PageEntry PageEntry;
@@ -39,10 +39,10 @@ typedef struct BlockList {
 typedef struct BlockTable {
     BlockSlots *slots;
     uint32_t used;
-    bool shared;              // several threads read: what is replaced is kept
-    BlockList *by_address;    // ascending code addresses
+    bool shared;           // several threads read: what is replaced is kept
+    BlockList *by_address; // ascending code addresses
     PageEntry *pages[PAGE_BUCKETS];
-    Arena arena;              // blocks, their fault tables, page entries
+    Arena arena; // blocks, their fault tables, page entries
 } BlockTable;
 
 void block_table_init(BlockTable *table);

@@ -18,7 +18,10 @@
 enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 16384, GUEST_STATE_MAX = 2048 };
 
 // One entry of the indirect-branch cache: guest pc -> host code. Empty entries have pc = ~0 (never a guest pc).
-typedef struct IbcEntry { uint64_t pc; void *code; } IbcEntry;
+typedef struct IbcEntry {
+    uint64_t pc;
+    void *code;
+} IbcEntry;
 
 typedef struct Engine Engine;
 typedef struct Block Block;
@@ -26,9 +29,9 @@ typedef struct Block Block;
 // A guest exception or fault on its way from where it was raised to the Linux layer.
 typedef struct CpuFault {
     bool raised;
-    int signal;        // host signal number (SIGSEGV, SIGBUS, SIGFPE, ...)
-    int code;          // si_code
-    uint64_t address;  // si_addr
+    int signal;       // host signal number (SIGSEGV, SIGBUS, SIGFPE, ...)
+    int code;         // si_code
+    uint64_t address; // si_addr
 } CpuFault;
 
 typedef struct Cpu {
@@ -44,7 +47,7 @@ typedef struct Cpu {
     uint64_t fault_address; // of a misaligned atomic access, set before its trap
     uint64_t gpr_save[9];   // host registers across calls of the evaluator; [8] is rax
     KirValue xmm_save[16];
-    KirValue args[4];       // operands and result ([3]) of evaluated operations that have no host code
+    KirValue args[4]; // operands and result ([3]) of evaluated operations that have no host code
     KirValue spill[CPU_SPILL_SLOTS];
     // The guest's registers. The emitter's base register points CPU_BIAS bytes into it, so that the first 256 bytes are
     // within reach of an 8-bit displacement.
@@ -52,13 +55,13 @@ typedef struct Cpu {
 
     // -- not known to generated code
     Engine *engine;
-    struct Cpu *next;       // in the engine's list of threads
-    uint32_t inside;        // this thread may hold addresses of blocks (engine/world.c)
-    uint64_t ibc_used;      // which 64ths of the cache hold entries
-    bool ibc_stale;         // the cache names blocks that are gone; the thread empties it before it goes inside
+    struct Cpu *next;  // in the engine's list of threads
+    uint32_t inside;   // this thread may hold addresses of blocks (engine/world.c)
+    uint64_t ibc_used; // which 64ths of the cache hold entries
+    bool ibc_stale;    // the cache names blocks that are gone; the thread empties it before it goes inside
     IbcEntry *ibc_real;
-    uint32_t mode;          // guest mode flags, as Guest.mode computes them
-    bool exiting;           // the Linux layer asks engine_run to return
+    uint32_t mode; // guest mode flags, as Guest.mode computes them
+    bool exiting;  // the Linux layer asks engine_run to return
     CpuFault fault;
     int raised;             // KirException from engine_raise or a misaligned access, -1: none
     bool in_interpreter;    // a host fault belongs to the interpreter's guest access

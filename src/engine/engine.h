@@ -32,26 +32,37 @@ typedef struct EngineHooks {
 } EngineHooks;
 
 // Guest addresses, both inclusive.
-typedef struct LogRange { uint64_t first, last; } LogRange;
+typedef struct LogRange {
+    uint64_t first, last;
+} LogRange;
 
 typedef struct EngineOptions {
     EngineTier tier;
-    unsigned max_block_insns;   // 1 for one-insn-per-tb
-    uint32_t disabled_passes;   // bit i: pass i of kir_passes is off
-    uint64_t features;          // of the chosen cpu model
-    uint32_t log_mask;          // ENGINE_LOG_*
-    FILE *log;                  // NULL: stderr
-    bool no_bmi, no_fma, no_avx;// test fallbacks: behave as if the host lacked them
-    bool no_link;               // every exit goes through the dispatch loop
-    bool measure;               // count nanoseconds too (--stats)
-    bool shared_memory;         // assume from the start that guest memory is shared (tests)
-    LogRange *log_ranges;       // what dumps of code are restricted to; none: everything
+    unsigned max_block_insns;    // 1 for one-insn-per-tb
+    uint32_t disabled_passes;    // bit i: pass i of kir_passes is off
+    uint64_t features;           // of the chosen cpu model
+    uint32_t log_mask;           // ENGINE_LOG_*
+    FILE *log;                   // NULL: stderr
+    bool no_bmi, no_fma, no_avx; // test fallbacks: behave as if the host lacked them
+    bool no_link;                // every exit goes through the dispatch loop
+    bool measure;                // count nanoseconds too (--stats)
+    bool shared_memory;          // assume from the start that guest memory is shared (tests)
+    LogRange *log_ranges;        // what dumps of code are restricted to; none: everything
     size_t log_range_count;
-    bool eval_all;              // every operation that kir_eval knows goes through it (tests the fallback path)
+    bool eval_all; // every operation that kir_eval knows goes through it (tests the fallback path)
 } EngineOptions;
 
-enum { ENGINE_LOG_IN_ASM = 1, ENGINE_LOG_OP = 2, ENGINE_LOG_OP_OPT = 4, ENGINE_LOG_OUT_ASM = 8, ENGINE_LOG_EXEC = 16,
-    ENGINE_LOG_CPU = 32, ENGINE_LOG_PAGE = 64, ENGINE_LOG_STRACE = 128, ENGINE_LOG_UNIMP = 256 };
+enum {
+    ENGINE_LOG_IN_ASM = 1,
+    ENGINE_LOG_OP = 2,
+    ENGINE_LOG_OP_OPT = 4,
+    ENGINE_LOG_OUT_ASM = 8,
+    ENGINE_LOG_EXEC = 16,
+    ENGINE_LOG_CPU = 32,
+    ENGINE_LOG_PAGE = 64,
+    ENGINE_LOG_STRACE = 128,
+    ENGINE_LOG_UNIMP = 256
+};
 
 // One engine a process. Never fails (fatal message if no code memory can be had).
 Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOptions *options);

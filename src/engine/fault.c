@@ -92,7 +92,11 @@ static bool guarded(Cpu *cpu, void (*access)(void *context), void *context) {
     return ok;
 }
 
-typedef struct Copy { void *to; const void *from; size_t size; } Copy;
+typedef struct Copy {
+    void *to;
+    const void *from;
+    size_t size;
+} Copy;
 
 static void copy(void *context) {
     const Copy *c = context;
@@ -109,7 +113,9 @@ static bool guarded_copy(void *to, const void *from, size_t size, bool writes_gu
     return guarded(cpu, copy, &(Copy){to, from, size});
 }
 
-typedef struct Exchange { uint32_t *word, *expected, desired; } Exchange;
+typedef struct Exchange {
+    uint32_t *word, *expected, desired;
+} Exchange;
 
 static void exchange(void *context) {
     Exchange *x = context;

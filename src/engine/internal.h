@@ -15,8 +15,8 @@ struct Engine {
     CodeMemory memory;
     BlockTable blocks;
     uint32_t skipped_passes; // what the fast tier does by itself
-    Arena scratch;      // of one translation
-    Arena kir;          // blocks of the interpreter
+    Arena scratch;           // of one translation
+    Arena kir;               // blocks of the interpreter
     Counters counters;
     // world.c
     Cpu *cpus;
@@ -29,7 +29,7 @@ struct Engine {
     EngineWatcher watcher;
     uint64_t *breakpoints;
     uint32_t breakpoint_count;
-    Arena watched;      // the instruction that is being stepped
+    Arena watched; // the instruction that is being stepped
 };
 
 // world.c. enter, leave: the calling thread, around everything that holds blocks. lock, unlock: around everything that writes.

@@ -22,8 +22,12 @@ static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode
     if (engine->hooks.image) kir->image_valid = engine->hooks.image(pc, &kir->image_base);
     KirBuilder builder;
     kir_builder_init(&builder, kir);
-    GuestTranslation t = {.builder = &builder, .pc = pc, .mode = mode, .features = engine->options.features,
-                          .max_insns = max_insns, .fetch = engine->hooks.fetch};
+    GuestTranslation t = {.builder = &builder,
+                          .pc = pc,
+                          .mode = mode,
+                          .features = engine->options.features,
+                          .max_insns = max_insns,
+                          .fetch = engine->hooks.fetch};
     t.size = engine->hooks.fetch(NULL, pc, &t.bytes);
     engine->guest->translate(&t);
     engine->counters.kir_insns_built += kir->count;

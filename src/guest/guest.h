@@ -22,30 +22,36 @@ typedef struct GuestTranslation {
     uint64_t pc;
     const uint8_t *bytes;
     size_t size;
-    uint32_t mode;          // Guest.mode of the cpu
-    uint64_t features;      // bit set, meaning is the guest's (from -cpu)
-    unsigned max_insns;     // stop after that many with a direct exit to the next instruction
+    uint32_t mode;      // Guest.mode of the cpu
+    uint64_t features;  // bit set, meaning is the guest's (from -cpu)
+    unsigned max_insns; // stop after that many with a direct exit to the next instruction
     // More code behind the first range (another page); returns the bytes readable at pc. May be NULL.
     size_t (*fetch)(void *context, uint64_t pc, const uint8_t **bytes);
     void *context;
 } GuestTranslation;
 
-typedef struct GuestFeatureName { const char *name; uint64_t bit; } GuestFeatureName;
-typedef struct GuestCpuModel { const char *name, *description; uint64_t features; } GuestCpuModel;
+typedef struct GuestFeatureName {
+    const char *name;
+    uint64_t bit;
+} GuestFeatureName;
+typedef struct GuestCpuModel {
+    const char *name, *description;
+    uint64_t features;
+} GuestCpuModel;
 
 // The shared object that the Linux layer maps into every program (AT_SYSINFO_EHDR): an ELF file with one loadable segment.
 typedef struct GuestVdso {
     const uint8_t *image;
     size_t size;
-    uint64_t sigreturn;             // offset of the code that a signal handler returns to
+    uint64_t sigreturn;               // offset of the code that a signal handler returns to
     void (*placed)(uint64_t address); // told where it lies before the program starts
 } GuestVdso;
 
 // What Linux user mode needs of a guest. All functions see a cpu whose homes are right.
 typedef struct GuestLinux {
-    const char *machine;            // uname -m
+    const char *machine; // uname -m
     uint64_t page_size;
-    unsigned syscall_insn_bytes;    // the Linux layer moves pc behind the system call instruction by this
+    unsigned syscall_insn_bytes; // the Linux layer moves pc behind the system call instruction by this
     // System call number and its six arguments; result (negative errno) goes back; the first argument is kept for restarts.
     uint64_t (*syscall_number)(const Cpu *cpu);
     void (*syscall_args)(const Cpu *cpu, uint64_t args[6]);
@@ -61,14 +67,14 @@ typedef struct GuestLinux {
     // is not writable. `trampoline` is the guest address of the sigreturn code (in the vdso).
     // `siginfo` is in the guest's layout (same as the host's for 64-bit guests). `altstack` is a
     // stack_t (guest layout = host layout) to be saved in the frame.
-    bool (*signal_frame)(Cpu *cpu, uint64_t stack, int signal, const siginfo_t *siginfo, const stack_t *altstack,
-                         uint64_t mask, uint64_t handler, uint64_t flags, uint64_t trampoline);
+    bool (*signal_frame)(Cpu *cpu, uint64_t stack, int signal, const siginfo_t *siginfo, const stack_t *altstack, uint64_t mask,
+                         uint64_t handler, uint64_t flags, uint64_t trampoline);
     // Undoes it from the current stack pointer: registers, mask and altstack out. False: bad frame (SIGSEGV).
     bool (*signal_return)(Cpu *cpu, uint64_t *mask, stack_t *altstack);
     const GuestVdso *vdso;
     uint64_t (*hwcap)(uint64_t features);
     uint64_t (*hwcap2)(uint64_t features);
-    const char *platform;           // AT_PLATFORM or NULL
+    const char *platform; // AT_PLATFORM or NULL
     // The paragraph of /proc/cpuinfo for one processor, without the blank line behind it. May be NULL.
     void (*cpuinfo)(uint64_t features, unsigned processor, char *text, size_t size);
 } GuestLinux;
@@ -82,16 +88,16 @@ typedef struct GuestDebug {
 } GuestDebug;
 
 typedef struct Guest {
-    const char *name;               // "riscv64", "aarch64": as in kiln-NAME
-    uint16_t elf_machine;           // EM_*
-    unsigned min_insn_bytes;        // alignment of a pc
+    const char *name;        // "riscv64", "aarch64": as in kiln-NAME
+    uint16_t elf_machine;    // EM_*
+    unsigned min_insn_bytes; // alignment of a pc
     KirWorld world;
     size_t state_size;
     // Globals kept in host registers by all tiers, most used first; 0xffff ends the list. The last two integer ones land in
     // registers that shifts and divisions need.
     uint16_t pinned_int[10];
     uint16_t pinned_float[8];
-    const GuestCpuModel *models;    // first is the default, ended by a NULL name
+    const GuestCpuModel *models;           // first is the default, ended by a NULL name
     const GuestFeatureName *feature_names; // what -cpu MODEL,NAME=on|off may change, ended by a NULL name
     void (*reset)(Cpu *cpu);
     // Mode flags of the state that change what code means (floating-point modes). Blocks are keyed by pc and mode.

@@ -13,11 +13,11 @@
 // How one block is left, made for each jump out of it. Lies in the data arena, so that exit stubs can name it.
 typedef struct ExitRecord {
     KirExit exit;
-    Block *block;             // the block that is left
-    uint8_t *jump;            // the 4-byte displacement to patch when the target is known; NULL: never linked
-    uint8_t *stub;            // what the displacement leads to when unlinked
-    Block *linked;            // the target it is linked to, or NULL
-    struct ExitRecord *next;  // in linked->incoming
+    Block *block;            // the block that is left
+    uint8_t *jump;           // the 4-byte displacement to patch when the target is known; NULL: never linked
+    uint8_t *stub;           // what the displacement leads to when unlinked
+    Block *linked;           // the target it is linked to, or NULL
+    struct ExitRecord *next; // in linked->incoming
 } ExitRecord;
 
 // Where a global's value is at a faulting instruction when it is not at home.
@@ -39,8 +39,8 @@ typedef struct HostFault {
 
 // Room for code and the data it refers to; the engine hands pieces of it to the emitter.
 typedef struct CodeMemory {
-    uint8_t *code, *code_next, *code_end;  // executable view
-    ptrdiff_t write_delta;                 // writable view - executable view
+    uint8_t *code, *code_next, *code_end; // executable view
+    ptrdiff_t write_delta;                // writable view - executable view
     uint8_t *data, *data_next, *data_end;
 } CodeMemory;
 
@@ -57,7 +57,7 @@ typedef struct HostCompiled {
     ExitRecord **exits;
     uint32_t exit_count;
     uint32_t fallbacks, helper_calls;
-    bool too_complex;         // when host_compile failed: the block must be made shorter
+    bool too_complex; // when host_compile failed: the block must be made shorter
 } HostCompiled;
 
 typedef struct Host Host;
@@ -88,7 +88,7 @@ void host_patch(const CodeMemory *memory, uint8_t *jump, const uint8_t *target);
 // The host's own floating-point control word: default, and with the guest's flags and rounding.
 uint32_t host_default_fpenv(void);
 
-#define HOST_EXIT_FAULT ((void *)1)
+#define HOST_EXIT_FAULT  ((void *)1)
 #define HOST_EXIT_RAISED ((void *)2)
 #define HOST_EXIT_RETURN ((void *)3) // an indirect exit with the hint "return", pc in cpu->pc
 

@@ -21,9 +21,7 @@ typedef long long Vector __attribute__((vector_size(16)));
 
 static unsigned size_of(unsigned mem) { return 1u << (mem & KIR_MEM_SIZE); }
 static bool within_16(uint64_t address, unsigned size) { return (address & 15) + size <= 16; }
-static bool is_wide_atomic(unsigned mem, uint64_t address) {
-    return (mem & KIR_MEM_ATOMIC) && !(address & 15);
-}
+static bool is_wide_atomic(unsigned mem, uint64_t address) { return (mem & KIR_MEM_ATOMIC) && !(address & 15); }
 static bool is_sequential(unsigned mem) { return (mem & KIR_MEM_ACQUIRE) && (mem & KIR_MEM_RELEASE); }
 
 // 16-byte moves are atomic when aligned on machines with AVX (both vendors promise it), and on no others.
@@ -74,8 +72,7 @@ static void wide_store(unsigned mem, uint64_t address, KirValue value) {
         return;
     }
     KirValue before = {.u64 = {0}}, seen;
-    while (seen = wide_cas(address, before, value), memcmp(&seen, &before, sizeof seen))
-        before = seen;
+    while (seen = wide_cas(address, before, value), memcmp(&seen, &before, sizeof seen)) before = seen;
 }
 
 // ---- loads and stores ---------------------------------------------------------------------------
@@ -121,30 +118,10 @@ void access_store(unsigned mem, uint64_t address, KirValue value) {
 static KirValue locked_cas(unsigned mem, uint64_t address, KirValue expected, KirValue desired) {
     uint64_t old = expected.i;
     switch (mem & KIR_MEM_SIZE) {
-    case KIR_MEM_8:
-        __asm__ volatile("lock cmpxchgb %b2, (%1)"
-                         : "+a"(old)
-                         : "r"(address), "q"(desired.i)
-                         : "memory", "cc");
-        break;
-    case KIR_MEM_16:
-        __asm__ volatile("lock cmpxchgw %w2, (%1)"
-                         : "+a"(old)
-                         : "r"(address), "r"(desired.i)
-                         : "memory", "cc");
-        break;
-    case KIR_MEM_32:
-        __asm__ volatile("lock cmpxchgl %k2, (%1)"
-                         : "+a"(old)
-                         : "r"(address), "r"(desired.i)
-                         : "memory", "cc");
-        break;
-    case KIR_MEM_64:
-        __asm__ volatile("lock cmpxchgq %q2, (%1)"
-                         : "+a"(old)
-                         : "r"(address), "r"(desired.i)
-                         : "memory", "cc");
-        break;
+    case KIR_MEM_8: __asm__ volatile("lock cmpxchgb %b2, (%1)" : "+a"(old) : "r"(address), "q"(desired.i) : "memory", "cc"); break;
+    case KIR_MEM_16: __asm__ volatile("lock cmpxchgw %w2, (%1)" : "+a"(old) : "r"(address), "r"(desired.i) : "memory", "cc"); break;
+    case KIR_MEM_32: __asm__ volatile("lock cmpxchgl %k2, (%1)" : "+a"(old) : "r"(address), "r"(desired.i) : "memory", "cc"); break;
+    case KIR_MEM_64: __asm__ volatile("lock cmpxchgq %q2, (%1)" : "+a"(old) : "r"(address), "r"(desired.i) : "memory", "cc"); break;
     default: return wide_cas(address, expected, desired);
     }
     return (KirValue){.u64 = {old}};
@@ -199,8 +176,6 @@ KirValue access_amo(unsigned mem, KirAmo operation, uint64_t address, KirValue o
 
 // Only a store before a load may pass on x86.
 void access_fence(unsigned fence) {
-    if ((fence & KIR_FENCE_PW) && (fence & KIR_FENCE_SR))
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    else
-        compiler_fence();
+    if ((fence & KIR_FENCE_PW) && (fence & KIR_FENCE_SR)) __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    else compiler_fence();
 }

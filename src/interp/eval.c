@@ -35,11 +35,9 @@ KirValue kir_eval(const KirInsn *insn, const uint8_t types[3], KirValue a, KirVa
 }
 
 // ---- operations that touch more than their operands are the interpreter's -----------------------
-static KirValue no_value(const Eval *v) {
-    bug("operation %s has no value to compute", kir_op_info[v->insn->op].name);
-}
+static KirValue no_value(const Eval *v) { bug("operation %s has no value to compute", kir_op_info[v->insn->op].name); }
 
-#define NO_VALUE(e)                                                                                          \
+#define NO_VALUE(e)                                                                                                                \
     KirValue kir_eval_##e(const Eval *v) { return no_value(v); }
 NO_VALUE(NOP)
 NO_VALUE(INSN)

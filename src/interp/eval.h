@@ -28,16 +28,10 @@ typedef struct Eval {
 #undef KIR_OP
 
 static inline KirValue kir_value(uint64_t low) { return (KirValue){.u64 = {low, 0}}; }
-static inline KirValue kir_value128(U128 value) {
-    return (KirValue){.u64 = {(uint64_t)value, (uint64_t)(value >> 64)}};
-}
+static inline KirValue kir_value128(U128 value) { return (KirValue){.u64 = {(uint64_t)value, (uint64_t)(value >> 64)}}; }
 static inline U128 kir_bits128(KirValue v) { return (U128)v.u64[1] << 64 | v.u64[0]; }
-static inline uint64_t cut64(uint64_t value, unsigned bits) {
-    return bits >= 64 ? value : value & (((uint64_t)1 << bits) - 1);
-}
-static inline int64_t sign64(uint64_t value, unsigned bits) {
-    return (int64_t)(value << (64 - bits)) >> (64 - bits);
-}
+static inline uint64_t cut64(uint64_t value, unsigned bits) { return bits >= 64 ? value : value & (((uint64_t)1 << bits) - 1); }
+static inline int64_t sign64(uint64_t value, unsigned bits) { return (int64_t)(value << (64 - bits)) >> (64 - bits); }
 
 // ---- lanes of a vector, as wide integers. Sizes are log2 of bytes; an index is taken modulo the l
 U128 lane_unsigned(const KirValue *v, unsigned size, unsigned index);
@@ -59,9 +53,7 @@ FloatContext float_context(unsigned round, bool arm);
 // Raises what was collected in MXCSR.
 void float_raise(const FloatContext *context);
 
-static inline FloatFormat float_format(KirType type) {
-    return type == KIR_F64 || type == KIR_I64 ? FORMAT_DOUBLE : FORMAT_SINGLE;
-}
+static inline FloatFormat float_format(KirType type) { return type == KIR_F64 || type == KIR_I64 ? FORMAT_DOUBLE : FORMAT_SINGLE; }
 
 // Bits in, bits out, whatever the rounding mode and rules (eval_soft.c).
 uint64_t soft_add(FloatContext *context, FloatFormat format, uint64_t a, uint64_t b);
@@ -75,12 +67,10 @@ uint64_t soft_convert(FloatContext *context, FloatFormat from, FloatFormat to, u
 uint64_t soft_from_int(FloatContext *context, FloatFormat format, bool negative, uint64_t magnitude);
 uint64_t soft_round(FloatContext *context, FloatFormat format, bool raise_inexact, uint64_t a);
 // To an integer of `bits` bits, saturating; NaN gives 0 or the largest value.
-uint64_t soft_to_int(FloatContext *context, FloatFormat format, unsigned bits, bool is_unsigned,
-                     bool nan_zero, uint64_t a);
+uint64_t soft_to_int(FloatContext *context, FloatFormat format, unsigned bits, bool is_unsigned, bool nan_zero, uint64_t a);
 
 // Comparison and classification (eval_compare.c).
-uint64_t float_min_max(FloatContext *context, FloatFormat format, bool max, bool number, uint64_t a,
-                       uint64_t b);
+uint64_t float_min_max(FloatContext *context, FloatFormat format, bool max, bool number, uint64_t a, uint64_t b);
 bool float_compare(FloatContext *context, FloatFormat format, KirFcmp kind, uint64_t a, uint64_t b);
 unsigned float_class(FloatFormat format, uint64_t a); // RISC-V's ten bits
 uint64_t float_estimate(FloatContext *context, FloatFormat format, KirFest kind, uint64_t a);
@@ -102,8 +92,7 @@ void hard_set_mxcsr(uint32_t mxcsr);
 // What the scalar and the lane-wise operations are made of: the host's arithmetic where it means the same,
 // else the exact one.
 typedef enum FloatOp { FLOAT_ADD, FLOAT_SUB, FLOAT_MUL, FLOAT_DIV, FLOAT_SQRT, FLOAT_FMA } FloatOp;
-uint64_t float_arithmetic(FloatOp op, FloatFormat format, unsigned round, bool arm, uint64_t a, uint64_t b,
-                          uint64_t c);
+uint64_t float_arithmetic(FloatOp op, FloatFormat format, unsigned round, bool arm, uint64_t a, uint64_t b, uint64_t c);
 
 // Tests only: which of the two ways float_arithmetic may take.
 extern bool kir_eval_never_hard, kir_eval_no_fma;

@@ -13,11 +13,9 @@ static int64_t ordinal(FloatFormat format, uint64_t a) {
 
 bool float_compare(FloatContext *context, FloatFormat format, KirFcmp kind, uint64_t a, uint64_t b) {
     bool unordered = float_is_nan(format, a) || float_is_nan(format, b);
-    bool signals =
-        kind == KIR_FEQ_S || kind == KIR_FLT_S || kind == KIR_FLE_S || kind == KIR_FGT_S || kind == KIR_FGE_S;
+    bool signals = kind == KIR_FEQ_S || kind == KIR_FLT_S || kind == KIR_FLE_S || kind == KIR_FGT_S || kind == KIR_FGE_S;
     if (unordered) {
-        if (signals || float_is_signalling(format, a) || float_is_signalling(format, b))
-            context->flags |= KIR_FFLAG_NV;
+        if (signals || float_is_signalling(format, a) || float_is_signalling(format, b)) context->flags |= KIR_FFLAG_NV;
         return kind == KIR_FUNORD;
     }
     int64_t x = ordinal(format, a), y = ordinal(format, b);
@@ -46,8 +44,7 @@ static uint64_t min_max_nan(FloatContext *context, FloatFormat format, bool numb
     return nan_a ? b : a;
 }
 
-uint64_t float_min_max(FloatContext *context, FloatFormat format, bool max, bool number, uint64_t a,
-                       uint64_t b) {
+uint64_t float_min_max(FloatContext *context, FloatFormat format, bool max, bool number, uint64_t a, uint64_t b) {
     if (float_is_nan(format, a) || float_is_nan(format, b)) return min_max_nan(context, format, number, a, b);
     int64_t x = ordinal(format, a), y = ordinal(format, b);
     if (x == y) return max ? a & b : a | b; // zeros: the sign decides; all else: a = b
@@ -82,18 +79,14 @@ unsigned float_class(FloatFormat format, uint64_t a) {
     Parts p = take_apart(format, a);
     unsigned kind;
     if (p.exponent == p.top && p.fraction) return 1u << (float_is_signalling(format, a) ? SIGNALLING : QUIET);
-    if (p.exponent == p.top)
-        kind = NEGATIVE_INFINITY;
-    else if (p.exponent)
-        kind = NEGATIVE_NORMAL;
-    else
-        kind = p.fraction ? NEGATIVE_SUBNORMAL : NEGATIVE_ZERO;
+    if (p.exponent == p.top) kind = NEGATIVE_INFINITY;
+    else if (p.exponent) kind = NEGATIVE_NORMAL;
+    else kind = p.fraction ? NEGATIVE_SUBNORMAL : NEGATIVE_ZERO;
     return 1u << (p.negative ? kind : 7 - kind); // the positive ones follow in reverse order
 }
 
 // ---- estimates: 8 correct bits, defined by integer formulas in Arm's manual ---------------------
-static unsigned
-reciprocal_estimate(unsigned a) { // 256..511 stands for 0.5 to 1; so does the result for 1 to 2
+static unsigned reciprocal_estimate(unsigned a) { // 256..511 stands for 0.5 to 1; so does the result for 1 to 2
     unsigned b = (1u << 19) / (a * 2 + 1);
     return (b + 1) / 2;
 }
@@ -101,16 +94,14 @@ reciprocal_estimate(unsigned a) { // 256..511 stands for 0.5 to 1; so does the r
 static unsigned root_estimate(unsigned a) { // 128..511 stands for 0.25 to 1
     a = a < 256 ? a * 2 + 1 : ((a >> 1 << 1) + 1) * 2;
     unsigned b = 512;
-    while (a * (b + 1) * (b + 1) < 1u << 28)
-        b++;
+    while (a * (b + 1) * (b + 1) < 1u << 28) b++;
     return (b + 1) / 2;
 }
 
 // The fraction at 52 bits, whatever the format.
 static uint64_t wide_fraction(const Parts *p) { return p->fraction << (52 - p->fraction_bits); }
 static uint64_t make_estimate(bool negative, unsigned exponent, uint64_t wide, FloatFormat format) {
-    Parts p = {
-        .negative = negative, .exponent = exponent, .fraction_bits = format == FORMAT_DOUBLE ? 52 : 23};
+    Parts p = {.negative = negative, .exponent = exponent, .fraction_bits = format == FORMAT_DOUBLE ? 52 : 23};
     p.fraction = wide >> (52 - p.fraction_bits);
     return put_together(&p);
 }
@@ -134,8 +125,7 @@ static uint64_t estimate_reciprocal(FloatContext *context, FloatFormat format, P
     int exponent = (int)p.exponent;
     uint64_t wide = wide_fraction(&p);
     if (exponent == 0) {
-        if (!(wide >> 50))
-            return reciprocal_overflow(context, &p); // below a quarter of the smallest normal number
+        if (!(wide >> 50)) return reciprocal_overflow(context, &p); // below a quarter of the smallest normal number
         if (!(wide >> 51)) {
             exponent = -1;
             wide <<= 1;
@@ -162,8 +152,7 @@ static uint64_t estimate_root(FloatContext *context, FloatFormat format, Parts p
     int exponent = (int)p.exponent;
     uint64_t wide = wide_fraction(&p);
     if (exponent == 0) {
-        for (; !(wide >> 51); exponent--)
-            wide <<= 1;
+        for (; !(wide >> 51); exponent--) wide <<= 1;
         wide = wide << 1 & wide_mask;
     }
     unsigned scaled = exponent & 1 ? 128 | (unsigned)(wide >> 45) : 256 | (unsigned)(wide >> 44);
@@ -178,10 +167,8 @@ static uint64_t reciprocal_exponent(Parts p) {
 }
 
 uint64_t float_estimate(FloatContext *context, FloatFormat format, KirFest kind, uint64_t a) {
-    if (kind == KIR_FEST_URECP)
-        return a >> 31 & 1 ? (uint64_t)reciprocal_estimate((unsigned)(a >> 23 & 511)) << 23 : 0xffffffffu;
-    if (kind == KIR_FEST_URSQRT)
-        return a >> 30 & 3 ? (uint64_t)root_estimate((unsigned)(a >> 23 & 511)) << 23 : 0xffffffffu;
+    if (kind == KIR_FEST_URECP) return a >> 31 & 1 ? (uint64_t)reciprocal_estimate((unsigned)(a >> 23 & 511)) << 23 : 0xffffffffu;
+    if (kind == KIR_FEST_URSQRT) return a >> 30 & 3 ? (uint64_t)root_estimate((unsigned)(a >> 23 & 511)) << 23 : 0xffffffffu;
     if (float_is_nan(format, a)) return float_pick_nan(context, format, &a, 1);
     Parts p = take_apart(format, a);
     if (kind == KIR_FEST_RECP) return estimate_reciprocal(context, format, p);

@@ -17,11 +17,9 @@ static uint8_t field_product(uint8_t a, uint8_t b) {
 static uint8_t rotate8(uint8_t a, unsigned n) { return (uint8_t)(a << n | a >> (8 - n)); }
 static uint8_t substitute(uint8_t a) {
     uint8_t inverse = a; // a^254, by squaring and multiplying; 0 stays 0
-    for (int i = 0; i < 6; i++)
-        inverse = field_product(field_product(inverse, inverse), a);
+    for (int i = 0; i < 6; i++) inverse = field_product(field_product(inverse, inverse), a);
     inverse = field_product(inverse, inverse);
-    return inverse ^ rotate8(inverse, 1) ^ rotate8(inverse, 2) ^ rotate8(inverse, 3) ^ rotate8(inverse, 4) ^
-           0x63;
+    return inverse ^ rotate8(inverse, 1) ^ rotate8(inverse, 2) ^ rotate8(inverse, 3) ^ rotate8(inverse, 4) ^ 0x63;
 }
 
 typedef struct Substitution {
@@ -63,8 +61,7 @@ KirValue kir_eval_AESMC(const Eval *v) {
     for (unsigned i = 0; i < 16; i++) {
         const uint8_t *column = v->a.u8 + (i & ~3u);
         result.u8[i] = 0;
-        for (unsigned k = 0; k < 4; k++)
-            result.u8[i] ^= field_product(column[(i + k) & 3], factor[k]);
+        for (unsigned k = 0; k < 4; k++) result.u8[i] ^= field_product(column[(i + k) & 3], factor[k]);
     }
     return result;
 }
@@ -89,15 +86,13 @@ static KirValue sha1_rounds(const Eval *v, uint32_t (*function)(uint32_t, uint32
 
 static KirValue sha1_schedule0(const Eval *v) {
     KirValue result;
-    for (unsigned i = 0; i < 4; i++)
-        result.u32[i] = v->a.u32[i] ^ (i < 2 ? v->a.u32[i + 2] : v->b.u32[i - 2]) ^ v->c.u32[i];
+    for (unsigned i = 0; i < 4; i++) result.u32[i] = v->a.u32[i] ^ (i < 2 ? v->a.u32[i + 2] : v->b.u32[i - 2]) ^ v->c.u32[i];
     return result;
 }
 
 static KirValue sha1_schedule1(const Eval *v) {
     KirValue result;
-    for (unsigned i = 0; i < 4; i++)
-        result.u32[i] = right(v->a.u32[i] ^ (i < 3 ? v->b.u32[i + 1] : 0), 31);
+    for (unsigned i = 0; i < 4; i++) result.u32[i] = right(v->a.u32[i] ^ (i < 3 ? v->b.u32[i + 1] : 0), 31);
     result.u32[3] ^= right(result.u32[0], 31); // the word that was not known yet is the new first one
     return result;
 }
@@ -120,8 +115,7 @@ static uint32_t sigma1(uint32_t x) { return right(x, 17) ^ right(x, 19) ^ x >> 1
 
 static KirValue sha256_schedule0(const Eval *v) {
     KirValue result;
-    for (unsigned i = 0; i < 4; i++)
-        result.u32[i] = v->a.u32[i] + sigma0(i < 3 ? v->a.u32[i + 1] : v->b.u32[0]);
+    for (unsigned i = 0; i < 4; i++) result.u32[i] = v->a.u32[i] + sigma0(i < 3 ? v->a.u32[i + 1] : v->b.u32[0]);
     return result;
 }
 

@@ -11,33 +11,21 @@
 bool kir_eval_never_hard, kir_eval_no_fma;
 
 // ---- the environment ----------------------------------------------------------------------------
-enum {
-    MXCSR_IE = 1,
-    MXCSR_ZE = 4,
-    MXCSR_OE = 8,
-    MXCSR_UE = 16,
-    MXCSR_PE = 32,
-    MXCSR_FLAGS = 61,
-    MXCSR_RC_SHIFT = 13
-};
+enum { MXCSR_IE = 1, MXCSR_ZE = 4, MXCSR_OE = 8, MXCSR_UE = 16, MXCSR_PE = 32, MXCSR_FLAGS = 61, MXCSR_RC_SHIFT = 13 };
 static const uint8_t round_of_rc[4] = {KIR_RNE, KIR_RDN, KIR_RUP, KIR_RTZ};
 static const uint8_t rc_of_round[4] = {[KIR_RNE] = 0, [KIR_RDN] = 1, [KIR_RUP] = 2, [KIR_RTZ] = 3};
 
 static uint32_t flags_to_mxcsr(unsigned flags) {
-    return (flags & KIR_FFLAG_NV ? MXCSR_IE : 0) | (flags & KIR_FFLAG_DZ ? MXCSR_ZE : 0) |
-           (flags & KIR_FFLAG_OF ? MXCSR_OE : 0) | (flags & KIR_FFLAG_UF ? MXCSR_UE : 0) |
-           (flags & KIR_FFLAG_NX ? MXCSR_PE : 0);
+    return (flags & KIR_FFLAG_NV ? MXCSR_IE : 0) | (flags & KIR_FFLAG_DZ ? MXCSR_ZE : 0) | (flags & KIR_FFLAG_OF ? MXCSR_OE : 0) |
+           (flags & KIR_FFLAG_UF ? MXCSR_UE : 0) | (flags & KIR_FFLAG_NX ? MXCSR_PE : 0);
 }
 
 static unsigned flags_of_mxcsr(uint32_t mxcsr) {
-    return (mxcsr & MXCSR_IE ? KIR_FFLAG_NV : 0) | (mxcsr & MXCSR_ZE ? KIR_FFLAG_DZ : 0) |
-           (mxcsr & MXCSR_OE ? KIR_FFLAG_OF : 0) | (mxcsr & MXCSR_UE ? KIR_FFLAG_UF : 0) |
-           (mxcsr & MXCSR_PE ? KIR_FFLAG_NX : 0);
+    return (mxcsr & MXCSR_IE ? KIR_FFLAG_NV : 0) | (mxcsr & MXCSR_ZE ? KIR_FFLAG_DZ : 0) | (mxcsr & MXCSR_OE ? KIR_FFLAG_OF : 0) |
+           (mxcsr & MXCSR_UE ? KIR_FFLAG_UF : 0) | (mxcsr & MXCSR_PE ? KIR_FFLAG_NX : 0);
 }
 
-static KirRound environment_round(void) {
-    return (KirRound)round_of_rc[hard_get_mxcsr() >> MXCSR_RC_SHIFT & 3];
-}
+static KirRound environment_round(void) { return (KirRound)round_of_rc[hard_get_mxcsr() >> MXCSR_RC_SHIFT & 3]; }
 
 FloatContext float_context(unsigned round, bool arm) {
     return (FloatContext){.round = round > KIR_RMM ? environment_round() : (KirRound)round, .arm = arm};
@@ -61,8 +49,7 @@ KirValue kir_eval_FSETROUND(const Eval *v) {
 }
 
 // ---- arithmetic ---------------------------------------------------------------------------------
-static uint64_t soft_arithmetic(FloatContext *context, FloatOp op, FloatFormat format, uint64_t a, uint64_t b,
-                                uint64_t c) {
+static uint64_t soft_arithmetic(FloatContext *context, FloatOp op, FloatFormat format, uint64_t a, uint64_t b, uint64_t c) {
     switch (op) {
     case FLOAT_ADD: return soft_add(context, format, a, b);
     case FLOAT_SUB: return soft_sub(context, format, a, b);
@@ -74,8 +61,7 @@ static uint64_t soft_arithmetic(FloatContext *context, FloatOp op, FloatFormat f
     return 0;
 }
 
-uint64_t float_arithmetic(FloatOp op, FloatFormat format, unsigned round, bool arm, uint64_t a, uint64_t b,
-                          uint64_t c) {
+uint64_t float_arithmetic(FloatOp op, FloatFormat format, unsigned round, bool arm, uint64_t a, uint64_t b, uint64_t c) {
     FloatContext context = float_context(round, arm);
     if (!arm && !kir_eval_never_hard && context.round == environment_round()) {
         if (op != FLOAT_FMA) return hard_arithmetic((HardOp)op, format, a, b);
@@ -86,8 +72,7 @@ uint64_t float_arithmetic(FloatOp op, FloatFormat format, unsigned round, bool a
     float_raise(&context);
     return result;
 }
-_Static_assert((int)FLOAT_SQRT == (int)HARD_SQRT && (int)FLOAT_ADD == (int)HARD_ADD,
-               "HardOp numbers operations as FloatOp does");
+_Static_assert((int)FLOAT_SQRT == (int)HARD_SQRT && (int)FLOAT_ADD == (int)HARD_ADD, "HardOp numbers operations as FloatOp does");
 
 static FloatFormat result_format(const Eval *v) { return float_format((KirType)v->insn->type); }
 static FloatFormat operand_format(const Eval *v) { return float_format((KirType)v->types[0]); }
@@ -95,8 +80,7 @@ static bool is_arm(const Eval *v) { return (v->insn->aux & KIR_FP_NAN_RULE) == K
 static unsigned round_field(const Eval *v) { return v->insn->aux & KIR_FP_ROUND; }
 
 static KirValue arithmetic(const Eval *v, FloatOp op) {
-    return kir_value(
-        float_arithmetic(op, result_format(v), round_field(v), is_arm(v), v->a.i, v->b.i, v->c.i));
+    return kir_value(float_arithmetic(op, result_format(v), round_field(v), is_arm(v), v->a.i, v->b.i, v->c.i));
 }
 KirValue kir_eval_FADD(const Eval *v) { return arithmetic(v, FLOAT_ADD); }
 KirValue kir_eval_FSUB(const Eval *v) { return arithmetic(v, FLOAT_SUB); }
@@ -143,8 +127,7 @@ KirValue kir_eval_ITOF(const Eval *v) {
     FloatContext context = context_of(v);
     int64_t value = sign64(v->a.i, kir_type_bits((KirType)v->types[0]));
     bool negative = value < 0 && !(v->insn->aux & KIR_FP_UNSIGNED);
-    return finish(&context,
-                  soft_from_int(&context, result_format(v), negative, negative ? -(uint64_t)value : v->a.i));
+    return finish(&context, soft_from_int(&context, result_format(v), negative, negative ? -(uint64_t)value : v->a.i));
 }
 
 static KirValue convert(const Eval *v, FloatFormat from, FloatFormat to, uint64_t a) {

@@ -55,8 +55,7 @@ static uint64_t double_arithmetic(HardOp op, uint64_t a, uint64_t b) {
 }
 
 uint64_t hard_arithmetic(HardOp op, FloatFormat format, uint64_t a, uint64_t b) {
-    return canonical(format,
-                     format == FORMAT_SINGLE ? single_arithmetic(op, a, b) : double_arithmetic(op, a, b));
+    return canonical(format, format == FORMAT_SINGLE ? single_arithmetic(op, a, b) : double_arithmetic(op, a, b));
 }
 
 // The assembler takes FMA whatever the compiler may generate, so no function needs a target attribute.

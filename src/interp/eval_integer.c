@@ -15,9 +15,7 @@ KirValue kir_eval_SUB(const Eval *v) { return kir_value(v->a.i - v->b.i); }
 KirValue kir_eval_MUL(const Eval *v) { return kir_value(v->a.i * v->b.i); }
 KirValue kir_eval_MULHU(const Eval *v) { return kir_value((uint64_t)((U128)v->a.i * v->b.i >> v->bits)); }
 KirValue kir_eval_MULHS(const Eval *v) { return kir_value((uint64_t)((S128)sx(v) * sy(v) >> v->bits)); }
-KirValue kir_eval_MULHSU(const Eval *v) {
-    return kir_value((uint64_t)((S128)sx(v) * (S128)v->b.i >> v->bits));
-}
+KirValue kir_eval_MULHSU(const Eval *v) { return kir_value((uint64_t)((S128)sx(v) * (S128)v->b.i >> v->bits)); }
 KirValue kir_eval_NEG(const Eval *v) { return kir_value(-v->a.i); }
 KirValue kir_eval_ADC(const Eval *v) { return kir_value(v->a.i + v->b.i + v->c.i); }
 KirValue kir_eval_ADC_C(const Eval *v) { return is(((U128)v->a.i + v->b.i + v->c.i) >> v->bits & 1); }
@@ -52,28 +50,24 @@ KirValue kir_eval_ROTR(const Eval *v) {
 }
 KirValue kir_eval_CLZ(const Eval *v) {
     unsigned n = 0;
-    while (n < v->bits && !(v->a.i >> (v->bits - 1 - n) & 1))
-        n++;
+    while (n < v->bits && !(v->a.i >> (v->bits - 1 - n) & 1)) n++;
     return kir_value(n);
 }
 KirValue kir_eval_CTZ(const Eval *v) {
     unsigned n = 0;
-    while (n < v->bits && !(v->a.i >> n & 1))
-        n++;
+    while (n < v->bits && !(v->a.i >> n & 1)) n++;
     return kir_value(n);
 }
 KirValue kir_eval_POPCNT(const Eval *v) { return kir_value((uint64_t)__builtin_popcountll(v->a.i)); }
 KirValue kir_eval_BSWAP(const Eval *v) { return kir_value(__builtin_bswap64(v->a.i) >> (64 - v->bits)); }
 KirValue kir_eval_BITREV(const Eval *v) {
     uint64_t result = 0;
-    for (unsigned i = 0; i < v->bits; i++)
-        result |= (v->a.i >> i & 1) << (v->bits - 1 - i);
+    for (unsigned i = 0; i < v->bits; i++) result |= (v->a.i >> i & 1) << (v->bits - 1 - i);
     return kir_value(result);
 }
 KirValue kir_eval_ORCB(const Eval *v) {
     KirValue result = kir_value(0);
-    for (unsigned i = 0; i < v->bits / 8; i++)
-        result.u8[i] = v->a.u8[i] ? 0xff : 0;
+    for (unsigned i = 0; i < v->bits / 8; i++) result.u8[i] = v->a.u8[i] ? 0xff : 0;
     return result;
 }
 
@@ -84,9 +78,7 @@ static U128 carryless_product(uint64_t x, uint64_t y) {
     return product;
 }
 KirValue kir_eval_CLMUL(const Eval *v) { return kir_value((uint64_t)carryless_product(v->a.i, v->b.i)); }
-KirValue kir_eval_CLMULH(const Eval *v) {
-    return kir_value((uint64_t)(carryless_product(v->a.i, v->b.i) >> v->bits));
-}
+KirValue kir_eval_CLMULH(const Eval *v) { return kir_value((uint64_t)(carryless_product(v->a.i, v->b.i) >> v->bits)); }
 
 KirValue kir_eval_CRC32(const Eval *v) {
     uint32_t polynomial = v->insn->aux & 1 ? 0x82f63b78u : 0xedb88320u, crc = v->a.u32[0];
@@ -102,9 +94,7 @@ KirValue kir_eval_CRC32(const Eval *v) {
 static unsigned field_lsb(uint32_t field) { return field & 63; }
 static unsigned field_length(uint32_t field) { return (((field >> 8) - 1) & 63) + 1; }
 
-KirValue kir_eval_BFX(const Eval *v) {
-    return kir_value(cut64(v->a.i >> field_lsb(v->insn->b), field_length(v->insn->b)));
-}
+KirValue kir_eval_BFX(const Eval *v) { return kir_value(cut64(v->a.i >> field_lsb(v->insn->b), field_length(v->insn->b))); }
 KirValue kir_eval_SBFX(const Eval *v) {
     return kir_value((uint64_t)sign64(v->a.i >> field_lsb(v->insn->b), field_length(v->insn->b)));
 }
@@ -135,8 +125,6 @@ KirValue kir_eval_CMP(const Eval *v) {
     return is(false);
 }
 
-KirValue kir_eval_SEXT(const Eval *v) {
-    return kir_value((uint64_t)sign64(v->a.i, kir_type_bits((KirType)v->types[0])));
-}
+KirValue kir_eval_SEXT(const Eval *v) { return kir_value((uint64_t)sign64(v->a.i, kir_type_bits((KirType)v->types[0]))); }
 KirValue kir_eval_ZEXT(const Eval *v) { return v->a; }
 KirValue kir_eval_TRUNC(const Eval *v) { return v->a; }

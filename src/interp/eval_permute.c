@@ -18,19 +18,14 @@ static KirValue permute(const Eval *v, Pick pick, unsigned selector) {
     unsigned count = lane_count(v);
     for (unsigned i = 0; i < count; i++) {
         unsigned from = pick(i, count, selector & 1);
-        U128 lane = from < count ? lane_unsigned(&v->a, lane_size(v), from)
-                                 : lane_unsigned(&v->b, lane_size(v), from - count);
+        U128 lane = from < count ? lane_unsigned(&v->a, lane_size(v), from) : lane_unsigned(&v->b, lane_size(v), from - count);
         lane_put(&result, lane_size(v), i, lane);
     }
     return result;
 }
-static unsigned zip(unsigned i, unsigned count, unsigned high) {
-    return i / 2 + high * (count / 2) + (i & 1) * count;
-}
+static unsigned zip(unsigned i, unsigned count, unsigned high) { return i / 2 + high * (count / 2) + (i & 1) * count; }
 static unsigned unzip(unsigned i, unsigned count, unsigned odd) { return 2 * i + odd; }
-static unsigned transpose(unsigned i, unsigned count, unsigned odd) {
-    return (i & ~1u) + odd + (i & 1) * count;
-}
+static unsigned transpose(unsigned i, unsigned count, unsigned odd) { return (i & ~1u) + odd + (i & 1) * count; }
 KirValue kir_eval_VZIP(const Eval *v) { return permute(v, zip, v->insn->c); }
 KirValue kir_eval_VUZP(const Eval *v) { return permute(v, unzip, v->insn->c); }
 KirValue kir_eval_VTRN(const Eval *v) { return permute(v, transpose, v->insn->c); }
@@ -48,10 +43,8 @@ KirValue kir_eval_VEXT(const Eval *v) {
     KirValue result = kir_value(0);
     for (unsigned i = 0; i < bytes(v); i++) {
         unsigned from = i + v->insn->c;
-        if (from < bytes(v))
-            result.u8[i] = v->a.u8[from];
-        else if (from < 2 * bytes(v))
-            result.u8[i] = v->b.u8[from - bytes(v)];
+        if (from < bytes(v)) result.u8[i] = v->a.u8[from];
+        else if (from < 2 * bytes(v)) result.u8[i] = v->b.u8[from - bytes(v)];
     }
     return result;
 }
@@ -69,16 +62,14 @@ KirValue kir_eval_VTBX(const Eval *v) { return look_up(v, v->c); }
 
 static KirValue splat(const Eval *v, U128 lane) {
     KirValue result = kir_value(0);
-    for (unsigned i = 0; i < lane_count(v); i++)
-        lane_put(&result, lane_size(v), i, lane);
+    for (unsigned i = 0; i < lane_count(v); i++) lane_put(&result, lane_size(v), i, lane);
     return result;
 }
 KirValue kir_eval_VSPLAT(const Eval *v) { return splat(v, v->a.i); }
 KirValue kir_eval_VDUP(const Eval *v) { return splat(v, lane_unsigned(&v->a, lane_size(v), v->insn->b)); }
 
 KirValue kir_eval_VGET(const Eval *v) {
-    if (v->insn->aux & KIR_VEC_SIGNED)
-        return kir_value((uint64_t)lane_signed(&v->a, lane_size(v), v->insn->b));
+    if (v->insn->aux & KIR_VEC_SIGNED) return kir_value((uint64_t)lane_signed(&v->a, lane_size(v), v->insn->b));
     return kir_value((uint64_t)lane_unsigned(&v->a, lane_size(v), v->insn->b));
 }
 KirValue kir_eval_VPUT(const Eval *v) {

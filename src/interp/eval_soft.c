@@ -14,8 +14,7 @@ typedef struct Shape {
     int bias;
     unsigned bits;
 } Shape; // bits of the fraction field; exponent bias; width
-static const Shape shapes[] = {
-    [FORMAT_HALF] = {10, 15, 16}, [FORMAT_SINGLE] = {23, 127, 32}, [FORMAT_DOUBLE] = {52, 1023, 64}};
+static const Shape shapes[] = {[FORMAT_HALF] = {10, 15, 16}, [FORMAT_SINGLE] = {23, 127, 32}, [FORMAT_DOUBLE] = {52, 1023, 64}};
 
 typedef enum Kind { IS_ZERO, IS_NUMBER, IS_INFINITY, IS_NAN } Kind;
 typedef struct Number {
@@ -29,18 +28,14 @@ static uint64_t top_exponent(const Shape *s) { return (uint64_t)(2 * s->bias + 1
 static uint64_t with_sign(const Shape *s, bool negative, uint64_t magnitude) {
     return magnitude | (uint64_t)negative << (s->bits - 1);
 }
-static uint64_t make_infinity(const Shape *s, bool negative) {
-    return with_sign(s, negative, top_exponent(s) << s->fraction);
-}
+static uint64_t make_infinity(const Shape *s, bool negative) { return with_sign(s, negative, top_exponent(s) << s->fraction); }
 
 uint64_t float_sign_bit(FloatFormat format) { return (uint64_t)1 << (shapes[format].bits - 1); }
 uint64_t float_default_nan(FloatFormat format) {
     const Shape *s = &shapes[format];
     return make_infinity(s, false) | (uint64_t)1 << (s->fraction - 1);
 }
-bool float_is_nan(FloatFormat format, uint64_t a) {
-    return (a & ~float_sign_bit(format)) > make_infinity(&shapes[format], false);
-}
+bool float_is_nan(FloatFormat format, uint64_t a) { return (a & ~float_sign_bit(format)) > make_infinity(&shapes[format], false); }
 bool float_is_signalling(FloatFormat format, uint64_t a) {
     return float_is_nan(format, a) && !(a >> (shapes[format].fraction - 1) & 1);
 }
@@ -106,8 +101,7 @@ static bool is_tiny(const FloatContext *context, const Shape *s, const Number *n
 static uint64_t pack_number(FloatContext *context, const Shape *s, const Number *n) {
     int exponent = n->exp + top_bit(n->sig); // of the leading bit
     int lowest = 1 - s->bias;
-    int unit =
-        (exponent < lowest ? lowest : exponent) - (int)s->fraction; // exponent of the result's last bit
+    int unit = (exponent < lowest ? lowest : exponent) - (int)s->fraction; // exponent of the result's last bit
     bool inexact;
     uint64_t kept = (uint64_t)round_shift(n, unit - n->exp, context->round, &inexact);
     if (inexact) context->flags |= KIR_FFLAG_NX | (is_tiny(context, s, n, exponent) ? KIR_FFLAG_UF : 0);
@@ -115,8 +109,7 @@ static uint64_t pack_number(FloatContext *context, const Shape *s, const Number 
     // hidden bit to add.
     uint64_t biased = (uint64_t)(unit + (int)s->fraction - lowest);
     uint64_t magnitude = (biased << s->fraction) + kept;
-    if (unit + (int)s->fraction > s->bias || magnitude >= make_infinity(s, false))
-        return pack_overflow(context, s, n->negative);
+    if (unit + (int)s->fraction > s->bias || magnitude >= make_infinity(s, false)) return pack_overflow(context, s, n->negative);
     return with_sign(s, n->negative, magnitude);
 }
 
@@ -156,8 +149,7 @@ static uint64_t nan_of_two(FloatContext *context, FloatFormat format, uint64_t a
 // ---- sums ---------------------------------------------------------------------------------------
 
 static Number zero_sum(const FloatContext *context, bool negative_a, bool negative_b) {
-    return (Number){.kind = IS_ZERO,
-                    .negative = negative_a == negative_b ? negative_a : context->round == KIR_RDN};
+    return (Number){.kind = IS_ZERO, .negative = negative_a == negative_b ? negative_a : context->round == KIR_RDN};
 }
 
 static void justify(Number *n) {
@@ -183,8 +175,7 @@ static Number add_numbers(const FloatContext *context, Number a, Number b) {
     U128 aligned = distance > 127 ? 0 : b.sig >> distance;
     bool lost = distance > 127 || (aligned << distance) != b.sig;
     Number sum = {.kind = IS_NUMBER, .negative = a.negative, .exp = a.exp, .sticky = lost};
-    sum.sig = a.negative == b.negative ? a.sig + aligned
-                                       : a.sig - aligned - lost; // a - (b + tail) = (a - b - 1) + (1 - tail)
+    sum.sig = a.negative == b.negative ? a.sig + aligned : a.sig - aligned - lost; // a - (b + tail) = (a - b - 1) + (1 - tail)
     return sum.sig ? sum : zero_sum(context, a.negative, b.negative);
 }
 
@@ -192,28 +183,22 @@ static uint64_t add(FloatContext *context, FloatFormat format, uint64_t a, uint6
     if (float_is_nan(format, a) || float_is_nan(format, b)) return nan_of_two(context, format, a, b);
     Number x = unpack(format, a), y = unpack(format, b);
     y.negative ^= subtract;
-    if (x.kind == IS_INFINITY && y.kind == IS_INFINITY && x.negative != y.negative)
-        return invalid(context, format);
+    if (x.kind == IS_INFINITY && y.kind == IS_INFINITY && x.negative != y.negative) return invalid(context, format);
     if (x.kind == IS_INFINITY) return pack(context, format, &x);
     if (y.kind == IS_INFINITY) return pack(context, format, &y);
     Number sum = add_numbers(context, x, y);
     return pack(context, format, &sum);
 }
 
-uint64_t soft_add(FloatContext *context, FloatFormat format, uint64_t a, uint64_t b) {
-    return add(context, format, a, b, false);
-}
-uint64_t soft_sub(FloatContext *context, FloatFormat format, uint64_t a, uint64_t b) {
-    return add(context, format, a, b, true);
-}
+uint64_t soft_add(FloatContext *context, FloatFormat format, uint64_t a, uint64_t b) { return add(context, format, a, b, false); }
+uint64_t soft_sub(FloatContext *context, FloatFormat format, uint64_t a, uint64_t b) { return add(context, format, a, b, true); }
 
 // ---- products -----------------------------------------------------------------------------------
 
 // Not for NaN, nor for infinity times zero.
 static Number multiply(Number a, Number b) {
     bool negative = a.negative != b.negative;
-    if (a.kind == IS_INFINITY || b.kind == IS_INFINITY)
-        return (Number){.kind = IS_INFINITY, .negative = negative};
+    if (a.kind == IS_INFINITY || b.kind == IS_INFINITY) return (Number){.kind = IS_INFINITY, .negative = negative};
     if (a.kind == IS_ZERO || b.kind == IS_ZERO) return (Number){.kind = IS_ZERO, .negative = negative};
     return (Number){.kind = IS_NUMBER, .negative = negative, .exp = a.exp + b.exp, .sig = a.sig * b.sig};
 }
@@ -237,8 +222,7 @@ uint64_t soft_fma(FloatContext *context, FloatFormat format, uint64_t a, uint64_
     if (x.kind == IS_NAN || y.kind == IS_NAN || z.kind == IS_NAN)
         return float_pick_nan(context, format, (const uint64_t[]){c, a, b}, 3);
     Number product = multiply(x, y);
-    if (product.kind == IS_INFINITY && z.kind == IS_INFINITY && product.negative != z.negative)
-        return invalid(context, format);
+    if (product.kind == IS_INFINITY && z.kind == IS_INFINITY && product.negative != z.negative) return invalid(context, format);
     if (product.kind == IS_INFINITY) return pack(context, format, &product);
     if (z.kind == IS_INFINITY) return pack(context, format, &z);
     Number sum = add_numbers(context, product, z);
@@ -258,8 +242,7 @@ static Number newton_step(const FloatContext *context, Number a, Number b, unsig
 
 uint64_t soft_step(FloatContext *context, FloatFormat format, KirFstep step, uint64_t a, uint64_t b) {
     Number x = unpack(format, a), y = unpack(format, b), result;
-    if (step != KIR_FSTEP_MULX)
-        a ^= float_sign_bit(format); // the steps negate their first operand, NaN included
+    if (step != KIR_FSTEP_MULX) a ^= float_sign_bit(format); // the steps negate their first operand, NaN included
     if (x.kind == IS_NAN || y.kind == IS_NAN) return nan_of_two(context, format, a, b);
     if (step == KIR_FSTEP_MULX) {
         result = infinity_by_zero(&x, &y) ? small_integer(2) : multiply(x, y);
@@ -324,8 +307,7 @@ static uint64_t convert_nan(FloatContext *context, FloatFormat from, FloatFormat
     if (!context->arm) return float_default_nan(to);
     const Shape *s = &shapes[from], *t = &shapes[to];
     uint64_t fraction = cut64(picked, s->fraction);
-    fraction = t->fraction >= s->fraction ? fraction << (t->fraction - s->fraction)
-                                          : fraction >> (s->fraction - t->fraction);
+    fraction = t->fraction >= s->fraction ? fraction << (t->fraction - s->fraction) : fraction >> (s->fraction - t->fraction);
     return make_infinity(t, picked >> (s->bits - 1) & 1) | fraction;
 }
 
@@ -352,8 +334,7 @@ uint64_t soft_round(FloatContext *context, FloatFormat format, bool raise_inexac
     return pack(context, format, &n);
 }
 
-uint64_t soft_to_int(FloatContext *context, FloatFormat format, unsigned bits, bool is_unsigned,
-                     bool nan_zero, uint64_t a) {
+uint64_t soft_to_int(FloatContext *context, FloatFormat format, unsigned bits, bool is_unsigned, bool nan_zero, uint64_t a) {
     uint64_t largest = is_unsigned ? cut64(~(uint64_t)0, bits) : cut64(~(uint64_t)0, bits - 1);
     uint64_t most_negative = is_unsigned ? 0 : (uint64_t)1 << (bits - 1); // its magnitude, and its bits
     Number n = unpack(format, a);
@@ -363,9 +344,7 @@ uint64_t soft_to_int(FloatContext *context, FloatFormat format, unsigned bits, b
         context->flags |= KIR_FFLAG_NV;
         return nan_zero ? 0 : largest;
     }
-    if (n.kind == IS_NUMBER) {
-        magnitude = n.exp > 64 ? (U128)1 << 65 : round_shift(&n, -n.exp, context->round, &inexact);
-    }
+    if (n.kind == IS_NUMBER) { magnitude = n.exp > 64 ? (U128)1 << 65 : round_shift(&n, -n.exp, context->round, &inexact); }
     if (n.kind == IS_INFINITY || magnitude > (n.negative ? most_negative : largest)) {
         context->flags |= KIR_FFLAG_NV;
         return n.negative ? most_negative : largest;

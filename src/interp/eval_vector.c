@@ -33,8 +33,7 @@ static unsigned lane_count(const Eval *v) { return (v->bits / 8) >> lane_size(v)
 static bool is_signed(const Eval *v) { return flag(v, KIR_VEC_SIGNED); }
 
 static S128 lane(const Eval *v, const KirValue *from, unsigned index) {
-    return is_signed(v) ? lane_signed(from, lane_size(v), index)
-                        : (S128)lane_unsigned(from, lane_size(v), index);
+    return is_signed(v) ? lane_signed(from, lane_size(v), index) : (S128)lane_unsigned(from, lane_size(v), index);
 }
 
 static S128 power(unsigned n) { return (S128)1 << n; }
@@ -62,9 +61,7 @@ static S128 half_difference(const Eval *v, S128 a, S128 b) { return (a - b) >> 1
 static S128 distance(const Eval *v, S128 a, S128 b) { return a > b ? a - b : b - a; }
 static S128 smaller(const Eval *v, S128 a, S128 b) { return a < b ? a : b; }
 static S128 larger(const Eval *v, S128 a, S128 b) { return a > b ? a : b; }
-static S128 saturated_difference(const Eval *v, S128 a, S128 b) {
-    return saturate(a - b, lane_bits(v), is_signed(v));
-}
+static S128 saturated_difference(const Eval *v, S128 a, S128 b) { return saturate(a - b, lane_bits(v), is_signed(v)); }
 
 KirValue kir_eval_VADD(const Eval *v) { return each_lane(v, add); }
 KirValue kir_eval_VSUB(const Eval *v) { return each_lane(v, subtract); }
@@ -102,21 +99,18 @@ static S128 saturated_negate(S128 a, unsigned bits) { return saturate(-a, bits, 
 static S128 saturated_absolute(S128 a, unsigned bits) { return saturate(absolute(a, bits), bits, true); }
 static S128 leading_zeros(S128 a, unsigned bits) {
     unsigned n = 0;
-    while (n < bits && !((U128)a >> (bits - 1 - n) & 1))
-        n++;
+    while (n < bits && !((U128)a >> (bits - 1 - n) & 1)) n++;
     return n;
 }
 static S128 leading_signs(S128 a, unsigned bits) { return leading_zeros(a < 0 ? ~a : a, bits) - 1; }
 static S128 population(S128 a, unsigned bits) {
     unsigned n = 0;
-    for (unsigned i = 0; i < bits; i++)
-        n += (unsigned)((U128)a >> i & 1);
+    for (unsigned i = 0; i < bits; i++) n += (unsigned)((U128)a >> i & 1);
     return n;
 }
 static S128 reverse_bits(S128 a, unsigned bits) {
     U128 result = 0;
-    for (unsigned i = 0; i < bits; i++)
-        result |= ((U128)a >> i & 1) << (bits - 1 - i);
+    for (unsigned i = 0; i < bits; i++) result |= ((U128)a >> i & 1) << (bits - 1 - i);
     return (S128)result;
 }
 
@@ -164,12 +158,8 @@ static S128 shift_by_lane(const Eval *v, S128 a, S128 b) {
 }
 KirValue kir_eval_VSHL(const Eval *v) { return each_lane(v, shift_by_lane); }
 
-static S128 shift_left_by_immediate(const Eval *v, S128 a, S128 b) {
-    return (S128)((U128)a << (v->insn->b & 127));
-}
-static S128 shift_right_by_immediate(const Eval *v, S128 a, S128 b) {
-    return shift_right(a, v->insn->b, flag(v, KIR_VEC_ROUND));
-}
+static S128 shift_left_by_immediate(const Eval *v, S128 a, S128 b) { return (S128)((U128)a << (v->insn->b & 127)); }
+static S128 shift_right_by_immediate(const Eval *v, S128 a, S128 b) { return shift_right(a, v->insn->b, flag(v, KIR_VEC_ROUND)); }
 KirValue kir_eval_VSHLI(const Eval *v) { return each_lane(v, shift_left_by_immediate); }
 KirValue kir_eval_VSHRI(const Eval *v) { return each_lane(v, shift_right_by_immediate); }
 
@@ -179,8 +169,7 @@ KirValue kir_eval_VQSHLI(const Eval *v) {
     bool mixed = flag(v, KIR_VEC_MIXED);
     for (unsigned i = 0; i < lane_count(v); i++) {
         S128 x = mixed ? lane_signed(&v->a, lane_size(v), i) : lane(v, &v->a, i);
-        lane_put(&result, lane_size(v), i,
-                 (U128)shift_left(x, v->insn->b & 127, lane_bits(v), true, is_signed(v) && !mixed));
+        lane_put(&result, lane_size(v), i, (U128)shift_left(x, v->insn->b & 127, lane_bits(v), true, is_signed(v) && !mixed));
     }
     return result;
 }
@@ -229,8 +218,7 @@ KirValue kir_eval_VTST(const Eval *v) { return each_lane(v, test); }
 KirValue kir_eval_VWIDEN(const Eval *v) {
     KirValue result = kir_value(0);
     unsigned count = lane_count(v) / 2, first = (v->insn->b & 1) * count;
-    for (unsigned i = 0; i < count; i++)
-        lane_put(&result, lane_size(v) + 1, i, (U128)lane(v, &v->a, first + i));
+    for (unsigned i = 0; i < count; i++) lane_put(&result, lane_size(v) + 1, i, (U128)lane(v, &v->a, first + i));
     return result;
 }
 
@@ -246,8 +234,8 @@ KirValue kir_eval_VMULL(const Eval *v) {
     for (unsigned i = first; i < first + count; i++) {
         U128 x = lane_unsigned(&v->a, size, i), y = lane_unsigned(&v->b, size, i);
         U128 product = flag(v, KIR_VEC_POLY) ? polynomial_product(x, y)
-                       : is_signed(v) ? (U128)(lane_signed(&v->a, size, i) * lane_signed(&v->b, size, i))
-                                      : x * y;
+                       : is_signed(v)        ? (U128)(lane_signed(&v->a, size, i) * lane_signed(&v->b, size, i))
+                                             : x * y;
         lane_put(&result, size + 1, i - first, product);
     }
     return result;
@@ -256,8 +244,7 @@ KirValue kir_eval_VPMUL(const Eval *v) {
     KirValue result = kir_value(0);
     unsigned size = lane_size(v);
     for (unsigned i = 0; i < lane_count(v); i++)
-        lane_put(&result, size, i,
-                 polynomial_product(lane_unsigned(&v->a, size, i), lane_unsigned(&v->b, size, i)));
+        lane_put(&result, size, i, polynomial_product(lane_unsigned(&v->a, size, i), lane_unsigned(&v->b, size, i)));
     return result;
 }
 
@@ -267,15 +254,13 @@ KirValue kir_eval_VMULH(const Eval *v) {
     unsigned size = lane_size(v), bits = lane_bits(v);
     for (unsigned i = 0; i < lane_count(v); i++) {
         S128 product = lane_signed(&v->a, size, i) * lane_signed(&v->b, size, i);
-        lane_put(&result, size, i,
-                 (U128)saturate(shift_right(product, bits - 1, flag(v, KIR_VEC_ROUND)), bits, true));
+        lane_put(&result, size, i, (U128)saturate(shift_right(product, bits - 1, flag(v, KIR_VEC_ROUND)), bits, true));
     }
     return result;
 }
 
 // Lanes of `from` shifted right, then cut or saturated to half the size, into `result` from lane `first` on.
-static void narrow(const Eval *v, KirValue *result, unsigned first, const KirValue *from, KirType type,
-                   unsigned shift) {
+static void narrow(const Eval *v, KirValue *result, unsigned first, const KirValue *from, KirType type, unsigned shift) {
     unsigned size = lane_size(v), count = (kir_type_bits(type) / 8) >> size, half = lane_bits(v) / 2;
     bool mixed = flag(v, KIR_VEC_MIXED);
     if (!size) return;
@@ -329,8 +314,7 @@ KirValue kir_eval_VPADDL(const Eval *v) {
 static KirValue reduce(const Eval *v, LaneFunction function, unsigned result_bits) {
     unsigned count = (kir_type_bits((KirType)v->types[0]) / 8) >> lane_size(v);
     S128 total = lane(v, &v->a, 0);
-    for (unsigned i = 1; i < count; i++)
-        total = function(v, total, lane(v, &v->a, i));
+    for (unsigned i = 1; i < count; i++) total = function(v, total, lane(v, &v->a, i));
     uint64_t low = (uint64_t)total;
     if (result_bits >= 64) return kir_value(low);
     return kir_value(is_signed(v) ? (uint64_t)sign64(low, result_bits) : cut64(low, result_bits));

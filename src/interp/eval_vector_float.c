@@ -4,9 +4,7 @@
 // names its own; flags of all lanes come together.
 #include "interp/eval.h"
 
-static FloatFormat format_of(const Eval *v) {
-    return (v->insn->aux & KIR_VEC_LANE) == 3 ? FORMAT_DOUBLE : FORMAT_SINGLE;
-}
+static FloatFormat format_of(const Eval *v) { return (v->insn->aux & KIR_VEC_LANE) == 3 ? FORMAT_DOUBLE : FORMAT_SINGLE; }
 static unsigned size_of(FloatFormat format) { return (unsigned)format + 1; } // log2 of its bytes
 static unsigned count_of(const Eval *v) { return (v->bits / 8) >> size_of(format_of(v)); }
 static bool is_arm(const Eval *v) { return v->insn->aux & KIR_VEC_NAN_ARM; }
@@ -15,9 +13,7 @@ static bool is_signed(const Eval *v) { return v->insn->aux & KIR_VEC_SIGNED; }
 static uint64_t get(const Eval *v, const KirValue *from, unsigned i) {
     return (uint64_t)lane_unsigned(from, size_of(format_of(v)), i);
 }
-static void put(const Eval *v, KirValue *to, unsigned i, uint64_t bits) {
-    lane_put(to, size_of(format_of(v)), i, bits);
-}
+static void put(const Eval *v, KirValue *to, unsigned i, uint64_t bits) { lane_put(to, size_of(format_of(v)), i, bits); }
 
 static uint64_t compute(const Eval *v, FloatOp op, uint64_t a, uint64_t b, uint64_t c) {
     return float_arithmetic(op, format_of(v), KIR_RDYN, is_arm(v), a, b, c);
@@ -69,8 +65,7 @@ typedef uint64_t (*LaneFunction)(const Eval *v, FloatContext *context, uint64_t 
 static KirValue each_lane(const Eval *v, unsigned round, LaneFunction function) {
     KirValue result = kir_value(0);
     FloatContext context = float_context(round, is_arm(v));
-    for (unsigned i = 0; i < count_of(v); i++)
-        put(v, &result, i, function(v, &context, get(v, &v->a, i), get(v, &v->b, i)));
+    for (unsigned i = 0; i < count_of(v); i++) put(v, &result, i, function(v, &context, get(v, &v->a, i), get(v, &v->b, i)));
     float_raise(&context);
     return result;
 }
@@ -85,8 +80,7 @@ static uint64_t compare(const Eval *v, FloatContext *context, uint64_t a, uint64
     return -(uint64_t)float_compare(context, format_of(v), (KirFcmp)v->insn->c, a, b);
 }
 static uint64_t to_int(const Eval *v, FloatContext *context, uint64_t a, uint64_t b) {
-    return soft_to_int(context, format_of(v), format_of(v) == FORMAT_DOUBLE ? 64 : 32, !is_signed(v), true,
-                       a);
+    return soft_to_int(context, format_of(v), format_of(v) == FORMAT_DOUBLE ? 64 : 32, !is_signed(v), true, a);
 }
 static uint64_t from_int(const Eval *v, FloatContext *context, uint64_t a, uint64_t b) {
     int64_t value = sign64(a, format_of(v) == FORMAT_DOUBLE ? 64 : 32);

@@ -54,16 +54,14 @@ static KirValue get_global(const Cpu *cpu, const KirGlobal *global) {
     KirValue value = {.u64 = {0}};
     const uint8_t *home = cpu->guest + global->offset;
     unsigned bytes = (kir_type_bits((KirType)global->type) + 7) / 8;
-    for (unsigned i = 0; i < bytes; i++)
-        value.u8[i] = home[i];
+    for (unsigned i = 0; i < bytes; i++) value.u8[i] = home[i];
     value.i = cut(value.i, (KirType)global->type);
     return value;
 }
 
 static void set_global(Cpu *cpu, const KirGlobal *global, KirValue value) {
     unsigned bytes = (kir_type_bits((KirType)global->type) + 7) / 8;
-    for (unsigned i = 0; i < bytes; i++)
-        cpu->guest[global->offset + i] = value.u8[i];
+    for (unsigned i = 0; i < bytes; i++) cpu->guest[global->offset + i] = value.u8[i];
 }
 
 // The entries are sorted: the first one for `at` is found by bisection.
@@ -72,14 +70,11 @@ static void bring_home(const Run *run) {
     uint32_t low = 0, high = block->fault_count, at = run->at;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (block->faults[middle].at < at)
-            low = middle + 1;
-        else
-            high = middle;
+        if (block->faults[middle].at < at) low = middle + 1;
+        else high = middle;
     }
     for (; low < block->fault_count && block->faults[low].at == at; low++)
-        set_global(run->cpu, &block->world->globals[block->faults[low].global],
-                   run->values[block->faults[low].value]);
+        set_global(run->cpu, &block->world->globals[block->faults[low].global], run->values[block->faults[low].value]);
 }
 
 // ---- memory -------------------------------------------------------------------------------------
@@ -186,9 +181,7 @@ static InterpOutcome walk(Run *run) {
         case KIR_NOP: break;
         case KIR_INSN: cpu->pc = insn->imm; break;
         case KIR_CONST: values[i] = (KirValue){.u64 = {insn->imm, 0}}; break;
-        case KIR_CONSTV:
-            values[i] = (KirValue){.u64 = {block->wides[insn->a].lo, block->wides[insn->a].hi}};
-            break;
+        case KIR_CONSTV: values[i] = (KirValue){.u64 = {block->wides[insn->a].lo, block->wides[insn->a].hi}}; break;
         case KIR_GET: values[i] = get_global(cpu, &block->world->globals[insn->a]); break;
         case KIR_SET: set_global(cpu, &block->world->globals[insn->a], values[insn->b]); break;
         case KIR_CALL:
@@ -232,8 +225,7 @@ static InterpOutcome land(Run *run, int jump) {
 InterpOutcome interp_run(Cpu *cpu, const KirBlock *block, KirException *code) {
     KirValue on_stack[VALUES_ON_STACK];
     bool large = block->count > VALUES_ON_STACK;
-    Run run = {
-        .cpu = cpu, .block = block, .values = large ? malloc(block->count * sizeof(KirValue)) : on_stack};
+    Run run = {.cpu = cpu, .block = block, .values = large ? malloc(block->count * sizeof(KirValue)) : on_stack};
     if (!run.values) fatal("out of memory");
     void *outer_jump = cpu->interp_jump;
     sigjmp_buf jump_buffer;

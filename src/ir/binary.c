@@ -66,8 +66,8 @@ static uint64_t read_u64(Reader *r) {
 }
 
 static uint64_t total_size(uint32_t insns, uint32_t exits, uint32_t wides, uint32_t faults) {
-    return HEADER_BYTES + (uint64_t)insns * INSN_BYTES + (uint64_t)exits * EXIT_BYTES +
-           (uint64_t)wides * WIDE_BYTES + (uint64_t)faults * FAULT_BYTES;
+    return HEADER_BYTES + (uint64_t)insns * INSN_BYTES + (uint64_t)exits * EXIT_BYTES + (uint64_t)wides * WIDE_BYTES +
+           (uint64_t)faults * FAULT_BYTES;
 }
 
 static void write_header(Writer *w, const KirBlock *block) {
@@ -90,8 +90,7 @@ size_t kir_write(const KirBlock *block, uint8_t *out, size_t capacity) {
     if (size > capacity) return size;
     Writer w = {out};
     write_header(&w, block);
-    for (uint32_t i = 0; i < block->count; i++)
-        write_bytes(&w, &block->insns[i], INSN_BYTES);
+    for (uint32_t i = 0; i < block->count; i++) write_bytes(&w, &block->insns[i], INSN_BYTES);
     for (uint32_t i = 0; i < block->exit_count; i++) {
         const KirExit *exit = &block->exits[i];
         write_u64(&w, exit->target);

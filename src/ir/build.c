@@ -19,8 +19,7 @@ enum { FIRST_INSNS = 128, FIRST_EXITS = 8, FIRST_WIDES = 4, RECENT_BITS = 7, REC
 
 void kir_grow_insns(KirBlock *block) {
     uint32_t capacity = block->capacity ? block->capacity * 2 : FIRST_INSNS;
-    block->insns = arena_grow(block->arena, block->insns, block->capacity * sizeof *block->insns,
-                              capacity * sizeof *block->insns);
+    block->insns = arena_grow(block->arena, block->insns, block->capacity * sizeof *block->insns, capacity * sizeof *block->insns);
     block->capacity = capacity;
 }
 
@@ -70,8 +69,7 @@ static inline KirRef reuse_or_append(KirBuilder *b, KirInsn insn) {
 }
 
 static inline KirInsn make_const(KirType type, KirConstKind kind, uint64_t value) {
-    return (KirInsn){
-        .op = KIR_CONST, .type = (uint8_t)type, .aux = (uint16_t)kind, .c = KIR_NONE, .imm = value};
+    return (KirInsn){.op = KIR_CONST, .type = (uint8_t)type, .aux = (uint16_t)kind, .c = KIR_NONE, .imm = value};
 }
 
 KirRef kir_const(KirBuilder *b, KirType type, uint64_t value) {
@@ -90,8 +88,7 @@ static uint32_t wide_index(KirBlock *block, KirWide wide) {
     }
     if (block->wide_count == block->wide_capacity) {
         uint32_t capacity = block->wide_capacity ? block->wide_capacity * 2 : FIRST_WIDES;
-        block->wides = arena_grow(block->arena, block->wides, block->wide_capacity * sizeof wide,
-                                  capacity * sizeof wide);
+        block->wides = arena_grow(block->arena, block->wides, block->wide_capacity * sizeof wide, capacity * sizeof wide);
         block->wide_capacity = capacity;
     }
     block->wides[block->wide_count] = wide;
@@ -100,11 +97,8 @@ static uint32_t wide_index(KirBlock *block, KirWide wide) {
 
 KirRef kir_constv(KirBuilder *b, KirType type, uint64_t lo, uint64_t hi) {
     KirWide wide = {lo, kir_bits(type) > 64 ? hi : 0};
-    return reuse_or_append(b, (KirInsn){.op = KIR_CONSTV,
-                                        .type = (uint8_t)type,
-                                        .c = KIR_NONE,
-                                        .a = wide_index(b->block, wide),
-                                        .b = KIR_NONE});
+    return reuse_or_append(
+        b, (KirInsn){.op = KIR_CONSTV, .type = (uint8_t)type, .c = KIR_NONE, .a = wide_index(b->block, wide), .b = KIR_NONE});
 }
 
 // ---- instruction starts and globals -------------------------------------------------------------
@@ -125,8 +119,7 @@ void kir_set(KirBuilder *b, unsigned global, KirRef value) {
     if (b->current[global] == value) return; // it holds this value already, in its home or by an earlier SET
     KirType type = kir_result_type_of(&b->block->insns[value]);
     debug_assert(type == b->block->world->globals[global].type);
-    kir_append(b->block,
-               (KirInsn){.op = KIR_SET, .type = (uint8_t)type, .c = KIR_NONE, .a = global, .b = value});
+    kir_append(b->block, (KirInsn){.op = KIR_SET, .type = (uint8_t)type, .c = KIR_NONE, .a = global, .b = value});
     b->current[global] = value;
 }
 
@@ -168,30 +161,22 @@ KirRef kir_emit(KirBuilder *b, KirOp op, KirType type, unsigned aux, uint32_t a,
 }
 
 KirRef kir_load(KirBuilder *b, KirType type, unsigned mem, KirRef address, int32_t displacement) {
-    return emit_effect(b, (KirInsn){.op = KIR_LOAD,
-                                    .type = (uint8_t)type,
-                                    .aux = (uint16_t)mem,
-                                    .a = address,
-                                    .b = (uint32_t)displacement,
-                                    .c = KIR_NONE});
+    return emit_effect(
+        b,
+        (KirInsn){
+            .op = KIR_LOAD, .type = (uint8_t)type, .aux = (uint16_t)mem, .a = address, .b = (uint32_t)displacement, .c = KIR_NONE});
 }
 
 void kir_store(KirBuilder *b, unsigned mem, KirRef address, int32_t displacement, KirRef value) {
     uint8_t type = (uint8_t)kir_result_type_of(&b->block->insns[value]);
-    emit_effect(b, (KirInsn){.op = KIR_STORE,
-                             .type = type,
-                             .aux = (uint16_t)mem,
-                             .a = address,
-                             .b = value,
-                             .c = (uint32_t)displacement});
+    emit_effect(
+        b, (KirInsn){.op = KIR_STORE, .type = type, .aux = (uint16_t)mem, .a = address, .b = value, .c = (uint32_t)displacement});
 }
 
 KirRef kir_call(KirBuilder *b, unsigned helper, KirRef a, KirRef b_, KirRef c) {
     uint8_t type = b->block->world->helpers[helper].result;
-    if (c == KIR_NONE)
-        return emit_call(b, (KirInsn){.op = KIR_CALL, .type = type, .a = helper, .b = a, .c = b_});
-    return emit_call(
-        b, (KirInsn){.op = KIR_CALL3, .type = type, .aux = (uint16_t)helper, .a = a, .b = b_, .c = c});
+    if (c == KIR_NONE) return emit_call(b, (KirInsn){.op = KIR_CALL, .type = type, .a = helper, .b = a, .c = b_});
+    return emit_call(b, (KirInsn){.op = KIR_CALL3, .type = type, .aux = (uint16_t)helper, .a = a, .b = b_, .c = c});
 }
 
 // ---- exits --------------------------------------------------------------------------------------
@@ -200,8 +185,7 @@ unsigned kir_exit_new(KirBuilder *b, KirExit exit) {
     KirBlock *block = b->block;
     if (block->exit_count == block->exit_capacity) {
         uint32_t capacity = block->exit_capacity ? block->exit_capacity * 2 : FIRST_EXITS;
-        block->exits = arena_grow(block->arena, block->exits, block->exit_capacity * sizeof exit,
-                                  capacity * sizeof exit);
+        block->exits = arena_grow(block->arena, block->exits, block->exit_capacity * sizeof exit, capacity * sizeof exit);
         block->exit_capacity = capacity;
     }
     block->exits[block->exit_count] = exit;
@@ -209,15 +193,12 @@ unsigned kir_exit_new(KirBuilder *b, KirExit exit) {
 }
 
 unsigned kir_exit_direct(KirBuilder *b, uint64_t target) {
-    return kir_exit_new(b,
-                        (KirExit){.target = target, .kind = KIR_EXIT_DIRECT, .image = b->block->image_valid});
+    return kir_exit_new(b, (KirExit){.target = target, .kind = KIR_EXIT_DIRECT, .image = b->block->image_valid});
 }
 
 unsigned kir_exit_exception(KirBuilder *b, KirException code, uint64_t pc) {
-    return kir_exit_new(b, (KirExit){.target = pc,
-                                     .kind = KIR_EXIT_EXCEPTION,
-                                     .code = (uint8_t)code,
-                                     .image = b->block->image_valid});
+    return kir_exit_new(b,
+                        (KirExit){.target = pc, .kind = KIR_EXIT_EXCEPTION, .code = (uint8_t)code, .image = b->block->image_valid});
 }
 
 static void append_exit(KirBuilder *b, KirOp op, unsigned aux, uint32_t a, uint32_t b_, uint32_t c) {
@@ -250,10 +231,10 @@ void kir_exit_cond(KirBuilder *b, KirRef cond, unsigned taken, unsigned not_take
 void kir_exit_ind(KirBuilder *b, KirRef pc, KirJumpHint hint) {
     KirInsn insn = b->block->insns[pc];
     if (insn.op == KIR_CONST && hint != KIR_JUMP_CALL) {
-        kir_exit(b, kir_exit_new(b, (KirExit){.target = insn.imm,
-                                              .kind = KIR_EXIT_DIRECT,
-                                              .hint = (uint8_t)hint,
-                                              .image = insn.aux == KIR_IMAGE}));
+        kir_exit(
+            b,
+            kir_exit_new(
+                b, (KirExit){.target = insn.imm, .kind = KIR_EXIT_DIRECT, .hint = (uint8_t)hint, .image = insn.aux == KIR_IMAGE}));
     } else {
         append_exit(b, KIR_EXIT_IND, hint, pc, KIR_NONE, KIR_NONE);
     }

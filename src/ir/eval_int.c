@@ -8,9 +8,7 @@
 typedef unsigned __int128 U128;
 typedef __int128 S128;
 
-static inline int64_t sign_extend(uint64_t value, unsigned bits) {
-    return (int64_t)(value << (64 - bits)) >> (64 - bits);
-}
+static inline int64_t sign_extend(uint64_t value, unsigned bits) { return (int64_t)(value << (64 - bits)) >> (64 - bits); }
 static inline uint64_t mask_of(unsigned bits) { return ~(uint64_t)0 >> (64 - bits); }
 
 bool kir_eval_cond(KirCond cond, unsigned bits, uint64_t x, uint64_t y) {
@@ -104,8 +102,7 @@ static uint64_t add_carry(KirOp op, unsigned bits, uint64_t x, uint64_t y, uint6
     return x + y + carry;
 }
 
-static uint64_t evaluate(KirOp op, unsigned bits, unsigned aux, uint64_t x, uint64_t y, uint64_t z,
-                         unsigned source_bits) {
+static uint64_t evaluate(KirOp op, unsigned bits, unsigned aux, uint64_t x, uint64_t y, uint64_t z, unsigned source_bits) {
     switch (op) {
     case KIR_ADD: return x + y;
     case KIR_SUB: return x - y;
@@ -138,8 +135,7 @@ static uint64_t evaluate(KirOp op, unsigned bits, unsigned aux, uint64_t x, uint
     }
 }
 
-uint64_t kir_eval_int(KirOp op, unsigned bits, unsigned aux, uint64_t x, uint64_t y, uint64_t z,
-                      unsigned source_bits) {
+uint64_t kir_eval_int(KirOp op, unsigned bits, unsigned aux, uint64_t x, uint64_t y, uint64_t z, unsigned source_bits) {
     uint64_t result = evaluate(op, bits, aux, x, y, z, source_bits);
     bool is_bit = op == KIR_CMP || op == KIR_ADC_C || op == KIR_ADC_V;
     return kir_low_bits(result, is_bit ? 1 : bits);

@@ -25,9 +25,7 @@ enum { PAGE_BITS = 12 };
 static inline const KirInsn *definition(const KirBuilder *b, KirRef v) { return &b->block->insns[v]; }
 static inline unsigned width(const KirInsn *t) { return kir_bits(t->type); }
 static inline unsigned result_width(const KirInsn *t) { return kir_bits(kir_result_type_of(t)); }
-static inline KirRef constant(KirBuilder *b, const KirInsn *t, uint64_t value) {
-    return kir_const(b, (KirType)t->type, value);
-}
+static inline KirRef constant(KirBuilder *b, const KirInsn *t, uint64_t value) { return kir_const(b, (KirType)t->type, value); }
 
 // The operation in *t becomes a unary or binary one of the same type.
 static inline KirRef become(KirInsn *t, KirOp op, KirRef x, KirRef y) {
@@ -60,9 +58,7 @@ static unsigned zero_from(const KirBuilder *b, const KirInsn *x) {
     case KIR_LOAD: return x->aux & KIR_MEM_SIGNED ? bits : 8u << (x->aux & KIR_MEM_SIZE);
     case KIR_BFX: return x->b >> 8;
     case KIR_AND: second = definition(b, x->b); return kir_is_plain(second) ? used_bits(second->imm) : bits;
-    case KIR_SHR:
-        second = definition(b, x->b);
-        return kir_is_plain(second) ? bits - (second->imm & (bits - 1)) : bits;
+    case KIR_SHR: second = definition(b, x->b); return kir_is_plain(second) ? bits - (second->imm & (bits - 1)) : bits;
     default: return bits;
     }
 }
@@ -75,7 +71,9 @@ static unsigned signed_within(const KirBuilder *b, const KirInsn *x, unsigned de
     unsigned bits = result_width(x), zero;
     const KirInsn *second;
     switch (x->op) {
-    case KIR_AND: case KIR_OR: case KIR_XOR: {
+    case KIR_AND:
+    case KIR_OR:
+    case KIR_XOR: {
         if (!depth) break;
         unsigned both = larger(signed_within(b, definition(b, x->a), depth - 1), signed_within(b, definition(b, x->b), depth - 1));
         if (both < bits) return both;
@@ -185,8 +183,7 @@ static KirRef shift_by(KirBuilder *b, KirInsn *t, uint64_t amount) {
     if (n == 0) return t->a;
     bool is_shift = x->op >= KIR_SHL && x->op <= KIR_ROTR;
     const KirInsn *inner = is_shift ? definition(b, x->b) : NULL;
-    if (!inner || !kir_is_plain(inner))
-        return n == amount ? KIR_NONE : become(t, t->op, t->a, constant(b, t, n));
+    if (!inner || !kir_is_plain(inner)) return n == amount ? KIR_NONE : become(t, t->op, t->a, constant(b, t, n));
     unsigned m = inner->imm & (bits - 1);
     KirRef source = x->a;
     if (x->op == t->op) {
@@ -270,8 +267,7 @@ static KirRef fold_binary(KirBuilder *b, KirInsn *t) {
     }
     if (y->op == KIR_CONST) {
         if (y->aux == KIR_PLAIN) {
-            if (kir_is_plain(x))
-                return constant(b, t, kir_eval_int((KirOp)t->op, width(t), t->aux, x->imm, y->imm, 0, 0));
+            if (kir_is_plain(x)) return constant(b, t, kir_eval_int((KirOp)t->op, width(t), t->aux, x->imm, y->imm, 0, 0));
             return by_constant(b, t, y->imm);
         }
         if (t->op == KIR_ADD) return add_constant(b, t, y->imm, KIR_IMAGE);
@@ -286,9 +282,8 @@ static KirRef fold_binary(KirBuilder *b, KirInsn *t) {
 
 static KirRef negated(KirBuilder *b, KirInsn *t) {
     static const uint8_t opposite[] = {
-        [KIR_EQ] = KIR_NE,   [KIR_NE] = KIR_EQ,   [KIR_LTS] = KIR_GES, [KIR_LES] = KIR_GTS,
-        [KIR_GTS] = KIR_LES, [KIR_GES] = KIR_LTS, [KIR_LTU] = KIR_GEU, [KIR_LEU] = KIR_GTU,
-        [KIR_GTU] = KIR_LEU, [KIR_GEU] = KIR_LTU,
+        [KIR_EQ] = KIR_NE,   [KIR_NE] = KIR_EQ,   [KIR_LTS] = KIR_GES, [KIR_LES] = KIR_GTS, [KIR_GTS] = KIR_LES,
+        [KIR_GES] = KIR_LTS, [KIR_LTU] = KIR_GEU, [KIR_LEU] = KIR_GTU, [KIR_GTU] = KIR_LEU, [KIR_GEU] = KIR_LTU,
     };
     const KirInsn *x = definition(b, t->a);
     if (x->op == KIR_NOT) return x->a;
@@ -310,8 +305,7 @@ static KirRef fold_extend(KirBuilder *b, KirInsn *t) {
     const KirInsn *x = definition(b, t->a);
     unsigned source = result_width(x);
     if (kir_is_plain(x)) return constant(b, t, kir_eval_int((KirOp)t->op, width(t), 0, x->imm, 0, 0, source));
-    if (x->op == t->op ||
-        x->op == KIR_ZEXT) { // sext(sext), zext(zext); the zero extension of something narrower is positive
+    if (x->op == t->op || x->op == KIR_ZEXT) { // sext(sext), zext(zext); the zero extension of something narrower is positive
         t->op = x->op;
         t->a = x->a;
         return KIR_NONE;
@@ -363,9 +357,8 @@ static KirRef fold_half(KirBuilder *b, KirInsn *t) {
 
 static KirCond swapped(unsigned cond) {
     static const uint8_t table[] = {
-        [KIR_EQ] = KIR_EQ,   [KIR_NE] = KIR_NE,   [KIR_LTS] = KIR_GTS, [KIR_LES] = KIR_GES,
-        [KIR_GTS] = KIR_LTS, [KIR_GES] = KIR_LES, [KIR_LTU] = KIR_GTU, [KIR_LEU] = KIR_GEU,
-        [KIR_GTU] = KIR_LTU, [KIR_GEU] = KIR_LEU,
+        [KIR_EQ] = KIR_EQ,   [KIR_NE] = KIR_NE,   [KIR_LTS] = KIR_GTS, [KIR_LES] = KIR_GES, [KIR_GTS] = KIR_LTS,
+        [KIR_GES] = KIR_LES, [KIR_LTU] = KIR_GTU, [KIR_LEU] = KIR_GEU, [KIR_GTU] = KIR_LTU, [KIR_GEU] = KIR_LEU,
     };
     return (KirCond)table[cond];
 }
@@ -412,9 +405,7 @@ static KirRef compare_with_zero(KirBuilder *b, KirInsn *t, const KirInsn *x) {
         t->a = x->a;
         t->b = x->b;
         const KirInsn *y = definition(b, t->b);
-        return definition(b, t->a)->op == KIR_CONST && y->op != KIR_CONST
-                   ? (t->a = x->b, t->b = x->a, KIR_NONE)
-                   : KIR_NONE;
+        return definition(b, t->a)->op == KIR_CONST && y->op != KIR_CONST ? (t->a = x->b, t->b = x->a, KIR_NONE) : KIR_NONE;
     }
     return KIR_NONE;
 }
@@ -461,8 +452,7 @@ static KirRef fold_select(KirBuilder *b, KirInsn *t) {
         t->c = swap;
     }
     const KirInsn *x = definition(b, t->b), *y = definition(b, t->c);
-    if (!is_integer(t->type) || !kir_is_plain(x) || !kir_is_plain(y) || x->imm != 1 || y->imm != 0)
-        return KIR_NONE;
+    if (!is_integer(t->type) || !kir_is_plain(x) || !kir_is_plain(y) || x->imm != 1 || y->imm != 0) return KIR_NONE;
     if (t->type == KIR_I1) return t->a;
     return become(t, KIR_ZEXT, t->a, KIR_NONE);
 }
@@ -483,8 +473,7 @@ static KirRef fold_insert(KirBuilder *b, KirInsn *t) {
     const KirInsn *x = definition(b, t->a), *y = definition(b, t->b);
     if (t->op == KIR_FUNNEL && t->c == 0) return t->b;
     if (t->op == KIR_BFI && t->c == width(t) << 8) return t->b;
-    if (kir_is_plain(x) && kir_is_plain(y))
-        return constant(b, t, kir_eval_int((KirOp)t->op, width(t), 0, x->imm, y->imm, t->c, 0));
+    if (kir_is_plain(x) && kir_is_plain(y)) return constant(b, t, kir_eval_int((KirOp)t->op, width(t), 0, x->imm, y->imm, t->c, 0));
     if (t->op == KIR_FUNNEL && t->a == t->b) return become(t, KIR_ROTR, t->a, constant(b, t, t->c));
     return KIR_NONE;
 }
@@ -527,8 +516,7 @@ static KirRef fold_copysign(KirBuilder *b, KirInsn *t) {
         if (kir_is_plain(x)) return constant(b, t, (x->imm & ~sign) | (y->imm & sign));
         if (!(y->imm & sign)) return become(t, KIR_FABS, t->a, KIR_NONE);
     }
-    if (y->op == KIR_FNEG && y->a == t->a)
-        return become(t, KIR_FNEG, t->a, KIR_NONE); // x with its sign inverted
+    if (y->op == KIR_FNEG && y->a == t->a) return become(t, KIR_FNEG, t->a, KIR_NONE); // x with its sign inverted
     return KIR_NONE;
 }
 
@@ -582,8 +570,7 @@ KirRef kir_fold(KirBuilder *b, KirInsn *t) {
 static void fold_stored_value(const KirBlock *block, KirInsn *t) {
     unsigned stored = 8u << (t->aux & KIR_MEM_SIZE);
     const KirInsn *value = &block->insns[t->b];
-    while (value->op == KIR_SEXT || value->op == KIR_ZEXT || value->op == KIR_TRUNC ||
-           value->op == KIR_NANBOX) {
+    while (value->op == KIR_SEXT || value->op == KIR_ZEXT || value->op == KIR_TRUNC || value->op == KIR_NANBOX) {
         KirType type = kir_result_type_of(&block->insns[value->a]);
         if (kir_bits(type) < stored) return;
         t->b = value->a;

@@ -15,12 +15,8 @@ static inline KirRef kir_append(KirBlock *block, KirInsn insn) {
 }
 
 // A constant that arithmetic may look into.
-static inline bool kir_is_plain(const KirInsn *insn) {
-    return insn->op == KIR_CONST && insn->aux == KIR_PLAIN;
-}
-static inline bool kir_is_image(const KirInsn *insn) {
-    return insn->op == KIR_CONST && insn->aux == KIR_IMAGE;
-}
+static inline bool kir_is_plain(const KirInsn *insn) { return insn->op == KIR_CONST && insn->aux == KIR_PLAIN; }
+static inline bool kir_is_image(const KirInsn *insn) { return insn->op == KIR_CONST && insn->aux == KIR_IMAGE; }
 
 // Simplifies a pure operation: returns an existing (or new constant) value that equals it, or KIR_NONE and
 // leaves in *insn what is to be appended: the operation itself or a simpler one.
@@ -31,8 +27,7 @@ void kir_fold_memory(const KirBlock *block, KirInsn *insn);
 // The value of an integer operation on constants of `bits` bits, cut to the result. y or z is the immediate
 // where the operation has one in that slot; source_bits is the width of what is extended, or of CRC32's
 // second operand.
-uint64_t kir_eval_int(KirOp op, unsigned bits, unsigned aux, uint64_t x, uint64_t y, uint64_t z,
-                      unsigned source_bits);
+uint64_t kir_eval_int(KirOp op, unsigned bits, unsigned aux, uint64_t x, uint64_t y, uint64_t z, unsigned source_bits);
 bool kir_eval_cond(KirCond cond, unsigned bits, uint64_t x, uint64_t y);
 
 #endif

@@ -62,8 +62,6 @@ extern const uint8_t kir_bits_of_type[KIR_TYPE_COUNT];
 static inline unsigned kir_bits(unsigned type) { return kir_bits_of_type[type]; }
 
 // The low `bits` of a value; bits = 1..64.
-static inline uint64_t kir_low_bits(uint64_t value, unsigned bits) {
-    return value & (~(uint64_t)0 >> (64 - bits));
-}
+static inline uint64_t kir_low_bits(uint64_t value, unsigned bits) { return value & (~(uint64_t)0 >> (64 - bits)); }
 
 #endif

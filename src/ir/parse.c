@@ -36,16 +36,12 @@ __attribute__((format(printf, 2, 3))) static bool fail(Parser *p, const char *fo
 
 // ---- words and numbers --------------------------------------------------------------------------
 
-static bool is_word_char(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
+static bool is_word_char(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 
 static void skip_spaces(Parser *p) {
-    while (*p->at == ' ' || *p->at == '\t' || *p->at == '\r')
-        p->at++;
+    while (*p->at == ' ' || *p->at == '\t' || *p->at == '\r') p->at++;
     if (*p->at == ';')
-        while (*p->at && *p->at != '\n')
-            p->at++;
+        while (*p->at && *p->at != '\n') p->at++;
 }
 
 static bool at_line_end(Parser *p) {
@@ -57,8 +53,7 @@ static bool accept(Parser *p, const char *text) {
     skip_spaces(p);
     size_t length = strlen(text);
     if (strncmp(p->at, text, length) != 0) return false;
-    if (is_word_char(text[length - 1]) && is_word_char(p->at[length]))
-        return false; // the start of a longer word
+    if (is_word_char(text[length - 1]) && is_word_char(p->at[length])) return false; // the start of a longer word
     p->at += length;
     return true;
 }
@@ -68,8 +63,7 @@ static bool expect(Parser *p, const char *text) { return accept(p, text) || fail
 static bool read_word(Parser *p, char word[MAX_WORD]) {
     skip_spaces(p);
     size_t length = 0;
-    while (is_word_char(p->at[length]))
-        length++;
+    while (is_word_char(p->at[length])) length++;
     if (length == 0 || length >= MAX_WORD) return fail(p, length ? "word too long" : "expected a word");
     memcpy(word, p->at, length);
     word[length] = '\0';
@@ -152,9 +146,9 @@ static bool parse_header(Parser *p) {
     KirBlock *block = p->block;
     if (p->has_header) return fail(p, "second header");
     p->has_header = true;
-    if (!read_number(p, &block->pc) || !expect(p, "mode") || !read_u32(p, &block->mode) ||
-        !expect(p, "bytes") || !read_u32(p, &block->guest_bytes) || !expect(p, "insns") ||
-        !read_u32(p, &block->guest_insns) || !expect(p, "base") || !read_number(p, &block->image_base))
+    if (!read_number(p, &block->pc) || !expect(p, "mode") || !read_u32(p, &block->mode) || !expect(p, "bytes") ||
+        !read_u32(p, &block->guest_bytes) || !expect(p, "insns") || !read_u32(p, &block->guest_insns) || !expect(p, "base") ||
+        !read_number(p, &block->image_base))
         return false;
     block->image_valid = accept(p, "movable");
     return true;
@@ -195,8 +189,7 @@ static bool parse_wide(Parser *p) {
     if (!read_number(p, &wide.lo) || !expect(p, ",") || !read_number(p, &wide.hi)) return false;
     if (block->wide_count == block->wide_capacity) {
         uint32_t capacity = block->wide_capacity ? block->wide_capacity * 2 : 8;
-        block->wides = arena_grow(block->arena, block->wides, block->wide_capacity * sizeof wide,
-                                  capacity * sizeof wide);
+        block->wides = arena_grow(block->arena, block->wides, block->wide_capacity * sizeof wide, capacity * sizeof wide);
         block->wide_capacity = capacity;
     }
     block->wides[block->wide_count++] = wide;
@@ -207,15 +200,14 @@ static bool parse_fault(Parser *p) {
     KirBlock *block = p->block;
     KirFaultEntry entry = {0};
     uint32_t global;
-    if (!expect(p, "%") || !read_u32(p, &entry.at) || !expect(p, ":") || !read_global(p, &global) ||
-        !expect(p, "=") || !expect(p, "%") || !read_u32(p, &entry.value))
+    if (!expect(p, "%") || !read_u32(p, &entry.at) || !expect(p, ":") || !read_global(p, &global) || !expect(p, "=") ||
+        !expect(p, "%") || !read_u32(p, &entry.value))
         return false;
     if (global > UINT16_MAX) return fail(p, "global out of range");
     entry.global = (uint16_t)global;
     if (block->fault_count == block->fault_capacity) {
         uint32_t capacity = block->fault_capacity ? block->fault_capacity * 2 : 8;
-        block->faults = arena_grow(block->arena, block->faults, block->fault_capacity * sizeof entry,
-                                   capacity * sizeof entry);
+        block->faults = arena_grow(block->arena, block->faults, block->fault_capacity * sizeof entry, capacity * sizeof entry);
         block->fault_capacity = capacity;
     }
     block->faults[block->fault_count++] = entry;
@@ -294,8 +286,7 @@ static bool parse_aux(Parser *p, KirInsn *insn) {
     bool first = true;
     while (!accept(p, "}")) {
         if (!read_word(p, word)) return false;
-        if (!(first && read_aux_value(class, word, &insn->aux)) && !read_aux_bit(p, class, word, &insn->aux))
-            return false;
+        if (!(first && read_aux_value(class, word, &insn->aux)) && !read_aux_bit(p, class, word, &insn->aux)) return false;
         first = false;
     }
     return true;
@@ -363,8 +354,7 @@ static bool implied_type(Parser *p, KirInsn *insn) {
 // KIR_OP_COUNT if there is no such operation.
 static unsigned find_op(const char *word) {
     unsigned op = 0;
-    while (op < KIR_OP_COUNT && strcmp(kir_op_info[op].name, word) != 0)
-        op++;
+    while (op < KIR_OP_COUNT && strcmp(kir_op_info[op].name, word) != 0) op++;
     return op;
 }
 
@@ -384,8 +374,7 @@ static bool parse_insn(Parser *p, bool has_result) {
               : op == KIR_INSN   ? parse_start(p, &insn)
                                  : parse_operands(p, &insn);
     if (!ok || (implied && !implied_type(p, &insn))) return false;
-    if (has_result != (kir_result_type_of(&insn) != KIR_VOID))
-        return fail(p, has_result ? "no result" : "result unnamed");
+    if (has_result != (kir_result_type_of(&insn) != KIR_VOID)) return fail(p, has_result ? "no result" : "result unnamed");
     kir_append(p->block, insn);
     return true;
 }
@@ -408,12 +397,8 @@ static bool parse_line(Parser *p) {
 
 KirBlock *kir_parse(Arena *arena, const KirWorld *world, const char *text, char *error, size_t error_size) {
     KirBlock *block = kir_block_new(arena, world, 0, 0);
-    Parser p = {.block = block,
-                .builder.block = block,
-                .at = text,
-                .line = 1,
-                .error = error,
-                .error_size = error ? error_size : 0};
+    Parser p = {
+        .block = block, .builder.block = block, .at = text, .line = 1, .error = error, .error_size = error ? error_size : 0};
     while (!p.failed) {
         if (!at_line_end(&p) && parse_line(&p) && !at_line_end(&p)) fail(&p, "more than expected");
         if (*p.at == '\0' || p.failed) break;

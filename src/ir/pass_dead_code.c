@@ -8,15 +8,12 @@
 
 // Slots that hold no reference mark the spare byte behind the others: cheaper than a branch that nobody can
 // predict.
-static inline void mark(uint8_t *used, uint32_t spare, bool is_ref, KirRef v) {
-    used[is_ref && v < spare ? v : spare] = 1;
-}
+static inline void mark(uint8_t *used, uint32_t spare, bool is_ref, KirRef v) { used[is_ref && v < spare ? v : spare] = 1; }
 
 void kir_pass_dead_code(KirBlock *block) {
     uint32_t count = block->count;
     uint8_t *used = arena_alloc(block->arena, count + 1);
-    for (uint32_t i = 0; i < block->fault_count; i++)
-        used[block->faults[i].value] = 1;
+    for (uint32_t i = 0; i < block->fault_count; i++) used[block->faults[i].value] = 1;
     for (uint32_t i = count; i-- > 0;) {
         KirInsn *insn = &block->insns[i];
         bool removable = (kir_op_info[insn->op].flags & KIR_FLAG_PURE) || insn->op == KIR_GET;

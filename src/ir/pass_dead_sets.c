@@ -40,8 +40,7 @@ static void add_entry(KirBlock *block, uint32_t at, unsigned global, KirRef valu
         block->fault_capacity = capacity;
     }
     uint32_t i = block->fault_count++;
-    for (; i > 0 && block->faults[i - 1].at > at; i--)
-        block->faults[i] = block->faults[i - 1];
+    for (; i > 0 && block->faults[i - 1].at > at; i--) block->faults[i] = block->faults[i - 1];
     block->faults[i] = (KirFaultEntry){.at = at, .global = (uint16_t)global, .value = value};
 }
 
@@ -69,8 +68,7 @@ static void visit_set(DeadSets *d, uint32_t index, unsigned global) {
 
 static bool helper_looks(const KirBlock *block, const KirInsn *insn) {
     unsigned helper = insn->op == KIR_CALL ? insn->a : insn->aux;
-    return block->world->helpers[helper].flags &
-           (KIR_HELPER_READS_GLOBALS | KIR_HELPER_WRITES_GLOBALS | KIR_HELPER_MAY_RAISE);
+    return block->world->helpers[helper].flags & (KIR_HELPER_READS_GLOBALS | KIR_HELPER_WRITES_GLOBALS | KIR_HELPER_MAY_RAISE);
 }
 
 static void visit_fault(DeadSets *d, uint32_t index, const KirInsn *insn) {
@@ -95,8 +93,7 @@ void kir_pass_dead_sets(KirBlock *block) {
         } else {
             unsigned flags = kir_op_info[insn->op].flags;
             if (flags & KIR_FLAG_FAULT) visit_fault(&d, i, insn);
-            if ((flags & KIR_FLAG_SIDE_EXIT) || ((flags & KIR_FLAG_CALL) && helper_looks(block, insn)))
-                d.barrier = i + 1;
+            if ((flags & KIR_FLAG_SIDE_EXIT) || ((flags & KIR_FLAG_CALL) && helper_looks(block, insn))) d.barrier = i + 1;
         }
     }
 }

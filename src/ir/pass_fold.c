@@ -37,8 +37,7 @@ static KirRef rebuild(KirBuilder *b, const KirInsn *insn, const KirRef *names) {
 
 // A fault entry moves with its instruction (now the last one), or vanishes with it (a side exit that is never
 // taken).
-static uint32_t move_faults(KirBlock *block, uint32_t old, bool emitted, uint32_t next, uint32_t *kept,
-                            const KirRef *names) {
+static uint32_t move_faults(KirBlock *block, uint32_t old, bool emitted, uint32_t next, uint32_t *kept, const KirRef *names) {
     for (; next < block->fault_count && block->faults[next].at == old; next++) {
         if (!emitted) continue;
         KirFaultEntry entry = block->faults[next];

@@ -15,8 +15,7 @@ const KirPass kir_passes[] = {
 #ifdef KILN_DEBUG
 static void verify_after(const KirBlock *block, const char *pass) {
     char error[200];
-    if (!kir_verify(block, error, sizeof error))
-        bug("block at %#lx after %s: %s", (unsigned long)block->pc, pass, error);
+    if (!kir_verify(block, error, sizeof error)) bug("block at %#lx after %s: %s", (unsigned long)block->pc, pass, error);
 }
 #else
 static inline void verify_after(const KirBlock *block, const char *pass) {}

@@ -10,8 +10,6 @@ void kir_pass_fold(KirBlock *block);
 void kir_pass_dead_sets(KirBlock *block);
 void kir_pass_dead_code(KirBlock *block);
 
-static inline void kir_make_nop(KirInsn *insn) {
-    *insn = (KirInsn){.op = KIR_NOP, .c = KIR_NONE, .a = KIR_NONE, .b = KIR_NONE};
-}
+static inline void kir_make_nop(KirInsn *insn) { *insn = (KirInsn){.op = KIR_NOP, .c = KIR_NONE, .a = KIR_NONE, .b = KIR_NONE}; }
 
 #endif

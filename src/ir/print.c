@@ -43,10 +43,8 @@ __attribute__((format(printf, 2, 3))) static void put(KirText *out, const char *
 }
 
 static void put_address(KirText *out, const KirBlock *block, bool image, uint64_t address) {
-    if (image)
-        put(out, "image+%#" PRIx64, address - block->image_base);
-    else
-        put(out, "%#" PRIx64, address);
+    if (image) put(out, "image+%#" PRIx64, address - block->image_base);
+    else put(out, "%#" PRIx64, address);
 }
 
 static void put_exit(KirText *out, const KirBlock *block, uint32_t number) {
@@ -69,10 +67,8 @@ static void put_exit(KirText *out, const KirBlock *block, uint32_t number) {
 }
 
 static void put_reference(KirText *out, uint32_t v) {
-    if (v == KIR_NONE)
-        put(out, "_");
-    else
-        put(out, "%%%u", v);
+    if (v == KIR_NONE) put(out, "_");
+    else put(out, "%%%u", v);
 }
 
 static void put_helper(KirText *out, const KirBlock *block, unsigned number) {
@@ -85,21 +81,15 @@ static void put_immediate(KirText *out, const KirInsn *insn, char slot, uint32_t
                        : insn->op == KIR_VCMP  ? kir_cond_name(value)
                        : insn->op == KIR_VFCMP ? kir_fcmp_name(value)
                                                : NULL;
-    if (name)
-        put(out, "%s", name);
-    else if (displacement)
-        put(out, "%" PRId32, (int32_t)value);
-    else
-        put(out, "%" PRIu32, value);
+    if (name) put(out, "%s", name);
+    else if (displacement) put(out, "%" PRId32, (int32_t)value);
+    else put(out, "%" PRIu32, value);
 }
 
-static void put_slot(KirText *out, const KirBlock *block, const KirInsn *insn, char letter, char slot,
-                     uint32_t value) {
+static void put_slot(KirText *out, const KirBlock *block, const KirInsn *insn, char letter, char slot, uint32_t value) {
     switch (letter) {
     case 'i': put_immediate(out, insn, slot, value); break;
-    case 'g':
-        put(out, "%s", value < block->world->global_count ? block->world->globals[value].name : "?");
-        break;
+    case 'g': put(out, "%s", value < block->world->global_count ? block->world->globals[value].name : "?"); break;
     case 'x': put(out, "#%u", value); break;
     case 'h': put_helper(out, block, value); break;
     default: put_reference(out, value); break;
@@ -118,8 +108,7 @@ static const char *put_bits(KirText *out, KirAuxClass class, unsigned aux, const
 // Everything in aux has a name in its class.
 static bool is_nameable(KirAuxClass class, unsigned aux) {
     unsigned known = 0;
-    for (const KirBitName *bit = kir_aux_bits(class); bit->name; bit++)
-        known |= bit->bit;
+    for (const KirBitName *bit = kir_aux_bits(class); bit->name; bit++) known |= bit->bit;
     switch (class) {
     case KIR_AUX_NONE: return aux == 0;
     case KIR_AUX_COND: return kir_cond_name(aux);
@@ -196,8 +185,7 @@ static void put_insn(KirText *out, const KirBlock *block, uint32_t number) {
     if (kir_result_type_of(insn) != KIR_VOID) put(out, "%%%u = ", number);
     put(out, "%s", kir_op_info[insn->op].name);
     const char *type = kir_type_name(insn->type);
-    if (kir_op_facts[insn->op].free_type && insn->op != KIR_SET && insn->op != KIR_STORE)
-        put(out, ".%s", type ? type : "?");
+    if (kir_op_facts[insn->op].free_type && insn->op != KIR_SET && insn->op != KIR_STORE) put(out, ".%s", type ? type : "?");
     switch (insn->op) {
     case KIR_INSN: put(out, " %#" PRIx64 ", %u", insn->imm, insn->aux); break;
     case KIR_CONST:
@@ -212,18 +200,15 @@ static void put_insn(KirText *out, const KirBlock *block, uint32_t number) {
 }
 
 void kir_print(KirText *out, const KirBlock *block) {
-    put(out, "block %#" PRIx64 " mode %#x bytes %u insns %u base %#" PRIx64 "%s\n", block->pc, block->mode,
-        block->guest_bytes, block->guest_insns, block->image_base, block->image_valid ? " movable" : "");
-    for (uint32_t i = 0; i < block->exit_count; i++)
-        put_exit(out, block, i);
+    put(out, "block %#" PRIx64 " mode %#x bytes %u insns %u base %#" PRIx64 "%s\n", block->pc, block->mode, block->guest_bytes,
+        block->guest_insns, block->image_base, block->image_valid ? " movable" : "");
+    for (uint32_t i = 0; i < block->exit_count; i++) put_exit(out, block, i);
     for (uint32_t i = 0; i < block->wide_count; i++)
         put(out, "$%u = %#" PRIx64 ", %#" PRIx64 "\n", i, block->wides[i].lo, block->wides[i].hi);
-    for (uint32_t i = 0; i < block->count; i++)
-        put_insn(out, block, i);
+    for (uint32_t i = 0; i < block->count; i++) put_insn(out, block, i);
     for (uint32_t i = 0; i < block->fault_count; i++) {
         const KirFaultEntry *entry = &block->faults[i];
         bool known = entry->global < block->world->global_count;
-        put(out, "fault %%%u: %s = %%%u\n", entry->at,
-            known ? block->world->globals[entry->global].name : "?", entry->value);
+        put(out, "fault %%%u: %s = %%%u\n", entry->at, known ? block->world->globals[entry->global].name : "?", entry->value);
     }
 }

@@ -20,8 +20,7 @@ typedef struct Verifier {
 __attribute__((format(printf, 2, 3))) static bool fail(Verifier *v, const char *format, ...) {
     if (!v->error_size) return false;
     const char *name = "?";
-    if (v->at < v->block->count && v->block->insns[v->at].op < KIR_OP_COUNT)
-        name = kir_op_info[v->block->insns[v->at].op].name;
+    if (v->at < v->block->count && v->block->insns[v->at].op < KIR_OP_COUNT) name = kir_op_info[v->block->insns[v->at].op].name;
     int used = snprintf(v->error, v->error_size, "%%%u (%s): ", v->at, name);
     if (used < 0 || (size_t)used >= v->error_size) return false;
     va_list arguments;
@@ -122,8 +121,7 @@ static bool check_helper(Verifier *v, const KirInsn *insn) {
     const KirHelper *helper = &world->helpers[number];
     uint32_t operands[3] = {insn->b, insn->c, KIR_NONE};
     if (insn->op == KIR_CALL3) operands[0] = insn->a, operands[1] = insn->b, operands[2] = insn->c;
-    if (insn->type != helper->result)
-        return fail(v, "%s gives %s", helper->name, kir_type_name(helper->result));
+    if (insn->type != helper->result) return fail(v, "%s gives %s", helper->name, kir_type_name(helper->result));
     for (int i = 0; i < 3; i++) {
         KirType type = operands[i] == KIR_NONE ? KIR_VOID : type_of(v, operands[i]);
         if (type != helper->operands[i])
@@ -134,18 +132,15 @@ static bool check_helper(Verifier *v, const KirInsn *insn) {
 
 static bool check_memory(Verifier *v, const KirInsn *insn) {
     unsigned size = insn->aux & KIR_MEM_SIZE, bits = kir_type_bits((KirType)insn->type);
-    unsigned known = KIR_MEM_SIZE | KIR_MEM_SIGNED | KIR_MEM_ACQUIRE | KIR_MEM_RELEASE | KIR_MEM_ALIGNED |
-                     KIR_MEM_NOFAULT | KIR_MEM_ATOMIC;
+    unsigned known =
+        KIR_MEM_SIZE | KIR_MEM_SIGNED | KIR_MEM_ACQUIRE | KIR_MEM_RELEASE | KIR_MEM_ALIGNED | KIR_MEM_NOFAULT | KIR_MEM_ATOMIC;
     bool integer = is_one_of((KirType)insn->type, M_INT);
     if (size > KIR_MEM_128 || (insn->aux & ~known)) return fail(v, "unknown memory flags %#x", insn->aux);
-    if (8u << size > bits)
-        return fail(v, "access of %u bits in type %s", 8u << size, kir_type_name(insn->type));
-    if ((insn->aux & KIR_MEM_SIGNED) && (!integer || insn->op == KIR_STORE))
-        return fail(v, "nothing to sign-extend");
+    if (8u << size > bits) return fail(v, "access of %u bits in type %s", 8u << size, kir_type_name(insn->type));
+    if ((insn->aux & KIR_MEM_SIGNED) && (!integer || insn->op == KIR_STORE)) return fail(v, "nothing to sign-extend");
     if (insn->op == KIR_LOAD && is_one_of((KirType)insn->type, M_FLOAT) && 8u << size != bits)
         return fail(v, "floating-point load of another size");
-    if (insn->op == KIR_AMO && insn->c > KIR_AMO_CLEAR)
-        return fail(v, "unknown atomic operation %u", insn->c);
+    if (insn->op == KIR_AMO && insn->c > KIR_AMO_CLEAR) return fail(v, "unknown atomic operation %u", insn->c);
     return true;
 }
 
@@ -160,10 +155,8 @@ static bool check_const(Verifier *v, const KirInsn *insn) {
     unsigned bits = kir_type_bits((KirType)insn->type);
     if (insn->aux > KIR_IMAGE) return fail(v, "unknown kind of constant %u", insn->aux);
     if (insn->aux == KIR_IMAGE && insn->type != KIR_I64) return fail(v, "image constant that is no address");
-    if (insn->aux == KIR_IMAGE && !v->block->image_valid)
-        return fail(v, "image constant in a block that cannot move");
-    if (insn->imm != kir_low_bits(insn->imm, bits))
-        return fail(v, "constant wider than %s", kir_type_name(insn->type));
+    if (insn->aux == KIR_IMAGE && !v->block->image_valid) return fail(v, "image constant in a block that cannot move");
+    if (insn->imm != kir_low_bits(insn->imm, bits)) return fail(v, "constant wider than %s", kir_type_name(insn->type));
     return true;
 }
 
@@ -194,14 +187,11 @@ static bool check_conversion(Verifier *v, const KirInsn *insn) {
 
 static bool check_vector(Verifier *v, const KirInsn *insn) {
     const char *letters = kir_op_info[insn->op].operands;
-    unsigned known = KIR_VEC_LANE | KIR_VEC_SIGNED | KIR_VEC_ROUND | KIR_VEC_SATURATE | KIR_VEC_MIXED |
-                     KIR_VEC_POLY | 3u << 8 | KIR_VEC_VARIANT;
-    if ((insn->aux & KIR_VEC_LANE) > 4 || (insn->aux & ~known))
-        return fail(v, "unknown vector flags %#x", insn->aux);
-    if (letters[0] == 'V' && !is_one_of(type_of(v, insn->a), M_VECTOR))
-        return fail(v, "operand a is no vector");
-    if (letters[1] == 'V' && !is_one_of(type_of(v, insn->b), M_VECTOR))
-        return fail(v, "operand b is no vector");
+    unsigned known =
+        KIR_VEC_LANE | KIR_VEC_SIGNED | KIR_VEC_ROUND | KIR_VEC_SATURATE | KIR_VEC_MIXED | KIR_VEC_POLY | 3u << 8 | KIR_VEC_VARIANT;
+    if ((insn->aux & KIR_VEC_LANE) > 4 || (insn->aux & ~known)) return fail(v, "unknown vector flags %#x", insn->aux);
+    if (letters[0] == 'V' && !is_one_of(type_of(v, insn->a), M_VECTOR)) return fail(v, "operand a is no vector");
+    if (letters[1] == 'V' && !is_one_of(type_of(v, insn->b), M_VECTOR)) return fail(v, "operand b is no vector");
     return true;
 }
 
@@ -227,14 +217,11 @@ static bool check_rules(Verifier *v, const KirInsn *insn) {
     switch (insn->op) {
     case KIR_CONST: return check_const(v, insn);
     case KIR_CONSTV: return insn->a < v->block->wide_count || fail(v, "no wide constant %u", insn->a);
-    case KIR_GET:
-        return insn->type == v->block->world->globals[insn->a].type || fail(v, "the global has another type");
+    case KIR_GET: return insn->type == v->block->world->globals[insn->a].type || fail(v, "the global has another type");
     case KIR_SET:
-        if (type_of(v, insn->b) != v->block->world->globals[insn->a].type)
-            return fail(v, "the global has another type");
+        if (type_of(v, insn->b) != v->block->world->globals[insn->a].type) return fail(v, "the global has another type");
         return insn->type == type_of(v, insn->b) || fail(v, "type field differs from the value's");
-    case KIR_STORE:
-        return insn->type == type_of(v, insn->b) || fail(v, "type field differs from the value's");
+    case KIR_STORE: return insn->type == type_of(v, insn->b) || fail(v, "type field differs from the value's");
     case KIR_CALL:
     case KIR_CALL3: return check_helper(v, insn);
     case KIR_BFX ... KIR_BFI: return check_field(v, insn);
@@ -250,16 +237,13 @@ static bool check_insn(Verifier *v) {
     const KirOpInfo *info = &kir_op_info[insn->op];
     if (insn->type >= KIR_TYPE_COUNT) return fail(v, "unknown type %u", insn->type);
     if (kir_op_facts[insn->op].free_type) {
-        if (!is_one_of((KirType)insn->type, allowed_types(insn->op)))
-            return fail(v, "not for type %s", kir_type_name(insn->type));
+        if (!is_one_of((KirType)insn->type, allowed_types(insn->op))) return fail(v, "not for type %s", kir_type_name(insn->type));
     } else if (insn->type != kir_op_facts[insn->op].result) {
         return fail(v, "type field is not the result's");
     }
     bool final = info->flags & KIR_FLAG_END;
-    if (final != (v->at == v->block->count - 1))
-        return fail(v, final ? "final exit inside the block" : "no final exit");
-    return check_slot(v, insn, info->operands[0], insn->a, 'a') &&
-           check_slot(v, insn, info->operands[1], insn->b, 'b') &&
+    if (final != (v->at == v->block->count - 1)) return fail(v, final ? "final exit inside the block" : "no final exit");
+    return check_slot(v, insn, info->operands[0], insn->a, 'a') && check_slot(v, insn, info->operands[1], insn->b, 'b') &&
            check_slot(v, insn, info->operands[2], insn->c, 'c') && check_rules(v, insn) && check_aux(v, insn);
 }
 
@@ -292,9 +276,8 @@ static bool check_faults(Verifier *v) {
 static bool check_exits(Verifier *v) {
     for (uint32_t i = 0; i < v->block->exit_count; i++) {
         const KirExit *exit = &v->block->exits[i];
-        bool ok = exit->kind <= KIR_EXIT_EXCEPTION && exit->code <= KIR_EXC_RESUME &&
-                  exit->hint <= KIR_JUMP_RETURN && exit->image <= 1 &&
-                  (exit->kind == KIR_EXIT_EXCEPTION || exit->code == 0);
+        bool ok = exit->kind <= KIR_EXIT_EXCEPTION && exit->code <= KIR_EXC_RESUME && exit->hint <= KIR_JUMP_RETURN &&
+                  exit->image <= 1 && (exit->kind == KIR_EXIT_EXCEPTION || exit->code == 0);
         if (!ok) return fail(v, "exit %u is malformed", i);
     }
     return true;

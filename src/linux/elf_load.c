@@ -71,8 +71,7 @@ static bool read_interp(ElfFile *file, LoadError *error) {
     if (image->interp_size == 0) return true;
     ssize_t n = read_at(file->fd, file->interp, image->interp_size, image->interp_offset);
     if (n != (ssize_t)image->interp_size || file->interp[n - 1] != '\0' || file->interp[0] == '\0')
-        return load_error(error, ENOEXEC, "cannot run '%s': it is corrupt: the name of its interpreter is no string",
-                          file->name);
+        return load_error(error, ENOEXEC, "cannot run '%s': it is corrupt: the name of its interpreter is no string", file->name);
     return true;
 }
 
@@ -90,8 +89,7 @@ static bool read_headers(const LinuxProcess *process, ElfFile *file, uint64_t si
     if (n == (ssize_t)bytes) e = elf_parse_segments(&file->image, phdrs, size, why, sizeof why);
     free(phdrs);
     if (n != (ssize_t)bytes)
-        return load_error(error, ENOEXEC, "cannot run '%s': the file is truncated: it ends before its program headers",
-                          file->name);
+        return load_error(error, ENOEXEC, "cannot run '%s': the file is truncated: it ends before its program headers", file->name);
     if (e != ELF_OK) return load_error(error, elf_errno(e), "cannot run '%s': %s", file->name, why);
     return read_interp(file, error);
 }
@@ -132,8 +130,8 @@ static long reserve_fixed(uint64_t start, uint64_t end) {
             continue;
         }
         uint64_t stop = next ? m.start : end;
-        long r = memory_map(start, stop - start, PROT_NONE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+        long r =
+            memory_map(start, stop - start, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
         if (r < 0) return r;
         start = stop;
     }
@@ -143,11 +141,15 @@ static long reserve_fixed(uint64_t start, uint64_t end) {
 static bool reserve_error(const ElfFile *file, long r, uint64_t low, uint64_t high, LoadError *error) {
     unsigned long long from = low, to = high;
     if (r == -EPERM)
-        return load_error(error, ENOMEM, "cannot run '%s': it must lie at 0x%llx, which vm.mmap_min_addr forbids "
-                          "(sysctl vm.mmap_min_addr=%llu allows it)", file->name, from, from & ~UINT64_C(4095));
+        return load_error(error, ENOMEM,
+                          "cannot run '%s': it must lie at 0x%llx, which vm.mmap_min_addr forbids "
+                          "(sysctl vm.mmap_min_addr=%llu allows it)",
+                          file->name, from, from & ~UINT64_C(4095));
     if (r == -EEXIST)
-        return load_error(error, ENOMEM, "cannot run '%s': it must lie at 0x%llx-0x%llx, where kiln itself is "
-                          "(try again, or link it with -pie)", file->name, from, to);
+        return load_error(error, ENOMEM,
+                          "cannot run '%s': it must lie at 0x%llx-0x%llx, where kiln itself is "
+                          "(try again, or link it with -pie)",
+                          file->name, from, to);
     return load_error(error, ENOMEM, "cannot run '%s': there are no %llu bytes of memory for it at 0x%llx: %s", file->name,
                       to - from, from, strerror((int)-r));
 }
@@ -219,9 +221,9 @@ static bool map_image(const ElfFile *file, uint64_t hint, uint64_t *bias, LoadEr
     for (unsigned i = 0; i < image->segment_count; i++) {
         long r = map_segment(file, &image->segments[i], *bias);
         if (r < 0)
-            return load_error(error, ENOMEM, "cannot run '%s': its segment at 0x%llx (%llu bytes) cannot be mapped: %s",
-                              file->name, (unsigned long long)image->segments[i].address,
-                              (unsigned long long)image->segments[i].memory_size, strerror((int)-r));
+            return load_error(error, ENOMEM, "cannot run '%s': its segment at 0x%llx (%llu bytes) cannot be mapped: %s", file->name,
+                              (unsigned long long)image->segments[i].address, (unsigned long long)image->segments[i].memory_size,
+                              strerror((int)-r));
     }
     if (image->movable) release_holes(image, *bias);
     memory_set_image(image->low + *bias, image->high + *bias, image->movable, *bias);
@@ -229,7 +231,9 @@ static bool map_image(const ElfFile *file, uint64_t hint, uint64_t *bias, LoadEr
 }
 
 // A program and its dynamic linker. Too large for a stack, which may be that of a guest's small thread.
-typedef struct ElfFiles { ElfFile program, interp; } ElfFiles;
+typedef struct ElfFiles {
+    ElfFile program, interp;
+} ElfFiles;
 
 static ElfFiles *new_files(const ExecTarget *target, LoadError *error) {
     void *files = mmap(NULL, sizeof(ElfFiles), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -12,17 +12,20 @@
 enum { EXEC_MAX_SCRIPTS = 5, EXEC_MAX_PREFIX = 2 * EXEC_MAX_SCRIPTS, EXEC_HEAD = 256 };
 
 // Why a program cannot run: as errno (what execve answers), as exit code (what `kiln` ends with), as one line.
-typedef struct LoadError { int error, exit_code; char text[PATH_MAX + 512]; } LoadError;
+typedef struct LoadError {
+    int error, exit_code;
+    char text[PATH_MAX + 512];
+} LoadError;
 
 typedef struct ExecTarget {
-    uint16_t machine;         // of the ELF file, 0 if it is none. Not the guest's: the host's kernel runs it, or says why not
-    char path[PATH_MAX];      // the file to load, as a host path
-    char name[PATH_MAX];      // the same as the guest names it
+    uint16_t machine;    // of the ELF file, 0 if it is none. Not the guest's: the host's kernel runs it, or says why not
+    char path[PATH_MAX]; // the file to load, as a host path
+    char name[PATH_MAX]; // the same as the guest names it
     // For scripts: what comes before the caller's argv[1...]; its last entry is the script. 0: no script, argv as it is.
     unsigned prefix_count;
     char *prefix[EXEC_MAX_PREFIX + 1];
     char text[EXEC_MAX_SCRIPTS][EXEC_HEAD]; // holds the strings of the #! lines
-    char script[PATH_MAX];    // the caller's path
+    char script[PATH_MAX];                  // the caller's path
 } ExecTarget;
 
 // Finds out what `path` is. False: *error says why it cannot run.

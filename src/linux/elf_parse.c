@@ -12,13 +12,16 @@ _Static_assert(ELF_HEADER_BYTES == sizeof(Elf64_Ehdr) && ELF_PHDR_BYTES == sizeo
 #define EM_LOONGARCH 258
 #endif
 
-typedef struct MachineName { uint16_t machine; const char *name; } MachineName;
+typedef struct MachineName {
+    uint16_t machine;
+    const char *name;
+} MachineName;
 
 static const MachineName machine_names[] = {
-    {EM_386, "x86 (32-bit)"},  {EM_X86_64, "x86-64"},     {EM_ARM, "Arm (32-bit)"},    {EM_AARCH64, "AArch64"},
-    {EM_RISCV, "RISC-V"},      {EM_PPC, "PowerPC"},       {EM_PPC64, "PowerPC 64"},    {EM_S390, "S/390"},
-    {EM_MIPS, "MIPS"},         {EM_SPARC, "SPARC"},       {EM_SPARCV9, "SPARC V9"},    {EM_LOONGARCH, "LoongArch"},
-    {EM_68K, "Motorola 68000"}, {EM_SH, "SuperH"},        {EM_IA_64, "Itanium"},       {EM_ALPHA, "Alpha"},
+    {EM_386, "x86 (32-bit)"},   {EM_X86_64, "x86-64"}, {EM_ARM, "Arm (32-bit)"}, {EM_AARCH64, "AArch64"},
+    {EM_RISCV, "RISC-V"},       {EM_PPC, "PowerPC"},   {EM_PPC64, "PowerPC 64"}, {EM_S390, "S/390"},
+    {EM_MIPS, "MIPS"},          {EM_SPARC, "SPARC"},   {EM_SPARCV9, "SPARC V9"}, {EM_LOONGARCH, "LoongArch"},
+    {EM_68K, "Motorola 68000"}, {EM_SH, "SuperH"},     {EM_IA_64, "Itanium"},    {EM_ALPHA, "Alpha"},
 };
 
 const char *elf_machine_name(uint16_t machine) {
@@ -48,20 +51,16 @@ static void say_wrong_machine(char *error, size_t error_size, const uint8_t *byt
     const char *name = elf_machine_name(machine), *wanted_name = elf_machine_name(wanted);
     char number[32], what[96];
     snprintf(number, sizeof number, "machine number %u", machine);
-    snprintf(what, sizeof what, "a %s%sprogram for %s", is32 ? "32-bit " : "", big ? "big-endian " : "",
-             name ? name : number);
-    if (!is32 && !big && machine == EM_X86_64)
-        snprintf(error, error_size, "it is %s: run it without kiln", what);
+    snprintf(what, sizeof what, "a %s%sprogram for %s", is32 ? "32-bit " : "", big ? "big-endian " : "", name ? name : number);
+    if (!is32 && !big && machine == EM_X86_64) snprintf(error, error_size, "it is %s: run it without kiln", what);
     else if (!is32 && !big && (machine == EM_RISCV || machine == EM_AARCH64))
-        snprintf(error, error_size, "it is %s: run it with %s", what,
-                 machine == EM_RISCV ? "kiln-riscv64" : "kiln-aarch64");
+        snprintf(error, error_size, "it is %s: run it with %s", what, machine == EM_RISCV ? "kiln-riscv64" : "kiln-aarch64");
     else
         snprintf(error, error_size, "it is %s, which kiln does not run (64-bit little-endian %s is needed here)", what,
                  wanted_name ? wanted_name : "code");
 }
 
-ElfError elf_parse_header(ElfImage *image, const uint8_t *bytes, size_t size, uint16_t machine, char *error,
-                          size_t error_size) {
+ElfError elf_parse_header(ElfImage *image, const uint8_t *bytes, size_t size, uint16_t machine, char *error, size_t error_size) {
     memset(image, 0, offsetof(ElfImage, segments));
     if (size == 0) return snprintf(error, error_size, "the file is empty"), ELF_NOT_ELF;
     if (size < SELFMAG || memcmp(bytes, ELFMAG, SELFMAG) != 0)
@@ -74,13 +73,16 @@ ElfError elf_parse_header(ElfImage *image, const uint8_t *bytes, size_t size, ui
         return say_wrong_machine(error, error_size, bytes, machine), ELF_WRONG_MACHINE;
     if (h.e_type != ET_EXEC && h.e_type != ET_DYN)
         return snprintf(error, error_size, "it is %s, not a program",
-                        h.e_type == ET_REL ? "an object file that must be linked first"
-                        : h.e_type == ET_CORE ? "a core dump" : "an ELF file of unknown type"), ELF_WRONG_TYPE;
+                        h.e_type == ET_REL    ? "an object file that must be linked first"
+                        : h.e_type == ET_CORE ? "a core dump"
+                                              : "an ELF file of unknown type"),
+               ELF_WRONG_TYPE;
     if (h.e_phnum == 0)
         return snprintf(error, error_size, "it has no program headers, so there is nothing to load"), ELF_NO_SEGMENTS;
     if (h.e_phentsize != sizeof(Elf64_Phdr) || h.e_phnum > ELF_MAX_PHDRS || h.e_phoff > INT64_MAX / 2)
-        return snprintf(error, error_size, "its ELF header is corrupt: %u program headers of %u bytes at 0x%llx",
-                        h.e_phnum, h.e_phentsize, (unsigned long long)h.e_phoff), ELF_CORRUPT;
+        return snprintf(error, error_size, "its ELF header is corrupt: %u program headers of %u bytes at 0x%llx", h.e_phnum,
+                        h.e_phentsize, (unsigned long long)h.e_phoff),
+               ELF_CORRUPT;
     image->movable = h.e_type == ET_DYN;
     image->entry = h.e_entry;
     image->phdr_offset = h.e_phoff;
@@ -109,7 +111,8 @@ static ElfError add_load(ElfImage *image, const Elf64_Phdr *p, unsigned number, 
     if (fault) return snprintf(error, error_size, "it is corrupt: program header %u %s", number, fault), ELF_CORRUPT;
     if (p->p_filesz && p->p_offset + p->p_filesz > file_size)
         return snprintf(error, error_size, "the file is truncated: program header %u needs %llu bytes, there are %llu", number,
-                        (unsigned long long)(p->p_offset + p->p_filesz), (unsigned long long)file_size), ELF_TRUNCATED;
+                        (unsigned long long)(p->p_offset + p->p_filesz), (unsigned long long)file_size),
+               ELF_TRUNCATED;
     if (p->p_memsz == 0) return ELF_OK;
     image->segments[image->segment_count++] =
         (ElfSegment){p->p_vaddr, p->p_filesz, p->p_memsz, p->p_offset, segment_prot(p->p_flags)};
@@ -120,8 +123,7 @@ static ElfError add_load(ElfImage *image, const Elf64_Phdr *p, unsigned number, 
         image->align = p->p_align;
     // Program headers are found in memory if a segment holds their place in the file.
     uint64_t bytes = (uint64_t)image->phdr_count * ELF_PHDR_BYTES;
-    if (!image->phdr_address && p->p_offset <= image->phdr_offset &&
-        image->phdr_offset + bytes <= p->p_offset + p->p_filesz)
+    if (!image->phdr_address && p->p_offset <= image->phdr_offset && image->phdr_offset + bytes <= p->p_offset + p->p_filesz)
         image->phdr_address = image->phdr_offset - p->p_offset + p->p_vaddr;
     return ELF_OK;
 }
@@ -133,7 +135,8 @@ static ElfError check_overlaps(const ElfImage *image, char *error, size_t error_
             const ElfSegment *b = &image->segments[j];
             if (a->address >= b->address + b->memory_size || b->address >= a->address + a->memory_size) continue;
             return snprintf(error, error_size, "it is corrupt: its segments at 0x%llx and 0x%llx overlap",
-                            (unsigned long long)b->address, (unsigned long long)a->address), ELF_CORRUPT;
+                            (unsigned long long)b->address, (unsigned long long)a->address),
+                   ELF_CORRUPT;
         }
     }
     return ELF_OK;
@@ -151,7 +154,8 @@ ElfError elf_parse_segments(ElfImage *image, const uint8_t *phdrs, uint64_t file
         if (p.p_type != PT_INTERP || image->interp_size) continue;
         if (p.p_filesz < 2 || p.p_filesz > ELF_MAX_INTERP)
             return snprintf(error, error_size, "it is corrupt: the name of its interpreter has %llu bytes",
-                            (unsigned long long)p.p_filesz), ELF_CORRUPT;
+                            (unsigned long long)p.p_filesz),
+                   ELF_CORRUPT;
         if (p.p_offset > file_size || p.p_filesz > file_size - p.p_offset)
             return snprintf(error, error_size, "the file is truncated: it ends before the name of its interpreter"), ELF_TRUNCATED;
         image->interp_offset = p.p_offset;

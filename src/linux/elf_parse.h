@@ -22,17 +22,20 @@ typedef enum ElfError {
     ELF_NO_SEGMENTS,   // nothing to load
 } ElfError;
 
-typedef struct ElfSegment { uint64_t address, file_size, memory_size, offset; int prot; } ElfSegment;
+typedef struct ElfSegment {
+    uint64_t address, file_size, memory_size, offset;
+    int prot;
+} ElfSegment;
 
 typedef struct ElfImage {
-    bool movable;             // ET_DYN
+    bool movable; // ET_DYN
     uint64_t entry;
     uint64_t phdr_offset;
     unsigned phdr_count;
-    uint64_t phdr_address;    // where the program headers lie in memory (unbiased), 0 if they are not loaded
-    uint64_t low, high;       // all segments, page aligned (unbiased)
-    uint64_t end;             // end of the highest segment: where the break starts
-    uint64_t align;           // largest alignment asked for, a power of two, at least a page
+    uint64_t phdr_address; // where the program headers lie in memory (unbiased), 0 if they are not loaded
+    uint64_t low, high;    // all segments, page aligned (unbiased)
+    uint64_t end;          // end of the highest segment: where the break starts
+    uint64_t align;        // largest alignment asked for, a power of two, at least a page
     bool exec_stack;
     uint64_t interp_offset, interp_size; // PT_INTERP; size 0: none
     unsigned segment_count;
@@ -40,8 +43,7 @@ typedef struct ElfImage {
 } ElfImage;
 
 // The first ELF_HEADER_BYTES (or the whole file if shorter). On ELF_OK phdr_offset, phdr_count, entry, movable are set.
-ElfError elf_parse_header(ElfImage *image, const uint8_t *bytes, size_t size, uint16_t machine, char *error,
-                          size_t error_size);
+ElfError elf_parse_header(ElfImage *image, const uint8_t *bytes, size_t size, uint16_t machine, char *error, size_t error_size);
 // The phdr_count program headers. `file_size` is the file's.
 ElfError elf_parse_segments(ElfImage *image, const uint8_t *phdrs, uint64_t file_size, char *error, size_t error_size);
 // The machine of a file that begins with these bytes (64-bit little-endian ELF only), or 0.

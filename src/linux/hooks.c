@@ -60,7 +60,10 @@ static void on_exception(Cpu *cpu, KirException code) {
     switch (code) {
     case KIR_EXC_SYSCALL: system_call(t); break;
     case KIR_EXC_BREAKPOINT: signal_raise_fault(t, SIGTRAP, TRAP_BRKPT, cpu->pc); break;
-    case KIR_EXC_ILLEGAL: log_illegal(t); signal_raise_fault(t, SIGILL, ILL_ILLOPC, cpu->pc); break;
+    case KIR_EXC_ILLEGAL:
+        log_illegal(t);
+        signal_raise_fault(t, SIGILL, ILL_ILLOPC, cpu->pc);
+        break;
     case KIR_EXC_FETCH_FAULT: raise_fetch_fault(t, cpu->pc); break;
     case KIR_EXC_MISALIGNED_ADDRESS: signal_raise_fault(t, SIGBUS, BUS_ADRALN, cpu->fault.address); break;
     case KIR_EXC_DIVIDE: signal_raise_fault(t, SIGFPE, FPE_INTDIV, cpu->pc); break;

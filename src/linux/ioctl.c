@@ -32,7 +32,10 @@ long sys_ioctl(LinuxThread *t, const uint64_t args[6]) {
 }
 
 const char *ioctl_name(uint64_t request) {
-    static const struct { uint32_t request; const char *name; } names[] = {
+    static const struct {
+        uint32_t request;
+        const char *name;
+    } names[] = {
 #define IOCTL(name) {(uint32_t)name, #name},
 #include "linux/ioctl.def"
 #undef IOCTL

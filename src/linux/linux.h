@@ -41,7 +41,9 @@ enum {
 enum { LINUX_SIGNALS = 64, LINUX_SIGSET_SIZE = 8 };
 
 // The guest kernel's struct sigaction as riscv64 has it (no sa_restorer; AArch64 has one between flags and mask).
-typedef struct GuestSigaction { uint64_t handler, flags, mask; } GuestSigaction;
+typedef struct GuestSigaction {
+    uint64_t handler, flags, mask;
+} GuestSigaction;
 
 typedef struct LinuxThread LinuxThread;
 
@@ -50,68 +52,74 @@ typedef struct LinuxThread LinuxThread;
 typedef struct LinuxProcess {
     Engine *engine;
     const Guest *guest;
-    uint64_t features;          // of the chosen cpu model
+    uint64_t features; // of the chosen cpu model
 
     // What was asked for (set by main before anything runs)
-    const char *sysroot;        // -L: absolute path without a trailing slash, or NULL
-    char **self_options;        // Kiln's own options, NULL-terminated, to run it again on execve
-    char self_path[PATH_MAX];   // Kiln's own executable, absolute
+    const char *sysroot;      // -L: absolute path without a trailing slash, or NULL
+    char **self_options;      // Kiln's own options, NULL-terminated, to run it again on execve
+    char self_path[PATH_MAX]; // Kiln's own executable, absolute
     bool strace;
-    bool core_report;           // -d: say something when the guest dies by a signal
-    uint64_t stack_size;        // 0: RLIMIT_STACK
-    bool seeded;                // -seed: what is random follows from `random`
-    uint64_t random;            // state of random_bytes
-    const char *release;        // -r: what uname answers as the kernel's release, or NULL for the host's
+    bool core_report;    // -d: say something when the guest dies by a signal
+    uint64_t stack_size; // 0: RLIMIT_STACK
+    bool seeded;         // -seed: what is random follows from `random`
+    uint64_t random;     // state of random_bytes
+    const char *release; // -r: what uname answers as the kernel's release, or NULL for the host's
 
     // The running program
-    char exe_path[PATH_MAX];    // absolute: what /proc/self/exe of the guest shows
+    char exe_path[PATH_MAX]; // absolute: what /proc/self/exe of the guest shows
     const char *argv0;
-    uint64_t stack_start, stack_end;     // guest stack: low and high end
+    uint64_t stack_start, stack_end;                 // guest stack: low and high end
     uint64_t arg_start, arg_end, env_start, env_end; // strings on the stack (for /proc/self/cmdline and the like)
-    uint64_t auxv_start, auxv_size;      // the auxiliary vector on the stack (for /proc/self/auxv)
+    uint64_t auxv_start, auxv_size;                  // the auxiliary vector on the stack (for /proc/self/auxv)
     uint64_t vdso_start, vdso_end;
-    uint64_t sigreturn;         // guest address of the code that signal handlers return to, in the vdso
-    struct { uint64_t soft, hard; bool set; } limit_as, limit_data, limit_stack; // kept here, not on the host
+    uint64_t sigreturn; // guest address of the code that signal handlers return to, in the vdso
+    struct {
+        uint64_t soft, hard;
+        bool set;
+    } limit_as, limit_data, limit_stack; // kept here, not on the host
 
     // Signals: actions[signal - 1]; `signal_lock` guards them
     pthread_mutex_t signal_lock;
     GuestSigaction actions[LINUX_SIGNALS];
-    uint64_t unread_actions;    // bit (signal - 1): still as inherited, see signal_read_action
+    uint64_t unread_actions; // bit (signal - 1): still as inherited, see signal_read_action
 
-    LinuxThread *vfork_parent;  // this process shares its parent's memory until it execs or exits
+    LinuxThread *vfork_parent; // this process shares its parent's memory until it execs or exits
 
     // Changed by atomic operations; these two come last, as a child of vfork takes over everything before them.
     uint32_t thread_count;
-    uint32_t ending;            // a thread ends the process; others that want to, wait
+    uint32_t ending; // a thread ends the process; others that want to, wait
 } LinuxProcess;
 
 // One signal that the kernel gave us and the guest has not got yet.
-typedef struct CaughtSignal { volatile int signal; siginfo_t info; } CaughtSignal;
+typedef struct CaughtSignal {
+    volatile int signal;
+    siginfo_t info;
+} CaughtSignal;
 
 struct LinuxThread {
-    Cpu *cpu;                   // cpu->thread points back here
+    Cpu *cpu; // cpu->thread points back here
     LinuxProcess *process;
     pid_t tid;
 
-    uint64_t blocked;           // the guest's signal mask, bit (signal - 1)
-    uint64_t saved_mask;        // if restore_mask: the mask to go back to when a temporary one ends (sigsuspend, ppoll)
+    uint64_t blocked;    // the guest's signal mask, bit (signal - 1)
+    uint64_t saved_mask; // if restore_mask: the mask to go back to when a temporary one ends (sigsuspend, ppoll)
     bool restore_mask;
-    bool host_blocked;          // all asynchronous signals are blocked on the host (see signals_block)
+    bool host_blocked; // all asynchronous signals are blocked on the host (see signals_block)
     // Not 0: something is to be delivered; safe_syscall does not start. Set by host signal handlers.
     volatile uint32_t signal_pending;
-    CaughtSignal caught;        // asynchronous: at most one
-    CaughtSignal fault;         // raised by the guest's own instruction
-    uint64_t held_set;          // synchronous signals that someone sent while the guest blocks them ...
-    siginfo_t held[5];          // ... in the order of held_signals[] (signal.c)
-    stack_t altstack;           // guest's sigaltstack (layout = the host's)
-    long restart;               // what the current system call asked for (LINUX_ERESTART...), 0: nothing
+    CaughtSignal caught; // asynchronous: at most one
+    CaughtSignal fault;  // raised by the guest's own instruction
+    uint64_t held_set;   // synchronous signals that someone sent while the guest blocks them ...
+    siginfo_t held[5];   // ... in the order of held_signals[] (signal.c)
+    stack_t altstack;    // guest's sigaltstack (layout = the host's)
+    long restart;        // what the current system call asked for (LINUX_ERESTART...), 0: nothing
     uint64_t restart_argument;
 
-    uint64_t clear_child_tid;   // set_tid_address, CLONE_CHILD_CLEARTID
+    uint64_t clear_child_tid; // set_tid_address, CLONE_CHILD_CLEARTID
     uint64_t robust_list, robust_size;
-    int exit_status;            // of exit(2), while it goes on
-    bool in_syscall;            // hooks.exception is inside syscall_dispatch
-    void *exec_memory;          // what execve allocated; the parent of a vfork child frees it
+    int exit_status;   // of exit(2), while it goes on
+    bool in_syscall;   // hooks.exception is inside syscall_dispatch
+    void *exec_memory; // what execve allocated; the parent of a vfork child frees it
     size_t exec_memory_size;
 };
 
@@ -127,11 +135,11 @@ long syscall_dispatch(LinuxThread *t, uint64_t number, const uint64_t args[6]);
 // Host system call that may block. Every handler that can sleep uses it. A guest signal that is pending or comes before
 // the call has had an effect makes it return -LINUX_ERESTARTSYS; so no signal is slept through. `number` is the host's.
 long safe_syscall_raw(volatile uint32_t *pending, long number, long a, long b, long c, long d, long e, long f);
-#define safe_syscall(t, number, a, b, c, d, e, f)                                                                      \
+#define safe_syscall(t, number, a, b, c, d, e, f)                                                                                  \
     safe_syscall_raw(&(t)->signal_pending, (number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 // Host system call that does not block: negative errno, without touching errno.
 long host_syscall_raw(long number, long a, long b, long c, long d, long e, long f);
-#define host_syscall(number, a, b, c, d, e, f)                                                                         \
+#define host_syscall(number, a, b, c, d, e, f)                                                                                     \
     host_syscall_raw((number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 // ---- signals, for handlers (signal.c) ----------------------------------------------------------------------------------

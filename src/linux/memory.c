@@ -25,25 +25,27 @@
 
 enum {
     PROT_HINTS = 8 | 0x01000000 | 0x02000000, // PROT_SEM, PROT_GROWSDOWN, PROT_GROWSUP: no meaning here
-    HOST_ONLY_FLAGS = 0x40 | 0x80, // MAP_32BIT, MAP_ABOVE4G: x86's alone
+    HOST_ONLY_FLAGS = 0x40 | 0x80,            // MAP_32BIT, MAP_ABOVE4G: x86's alone
     FOREIGN_MAX = 64,
 };
 
-typedef struct Range { uint64_t start, end; } Range;
+typedef struct Range {
+    uint64_t start, end;
+} Range;
 
 static struct {
     pthread_mutex_t lock;
     Mapping *items;
     size_t count, capacity;
-    uint64_t total, data;            // bytes mapped; private writable ones among them
+    uint64_t total, data; // bytes mapped; private writable ones among them
     uint64_t total_limit, data_limit;
-    uint64_t top;                    // automatic placement goes down from here ...
-    uint64_t search_top;             // ... with nothing free between here and top but holes up to largest_hole
+    uint64_t top;        // automatic placement goes down from here ...
+    uint64_t search_top; // ... with nothing free between here and top but holes up to largest_hole
     uint64_t largest_hole;
     uint64_t brk_start, brk;
-    Range foreign[FOREIGN_MAX];      // Kiln's or the host's mappings met inside the guest's area
+    Range foreign[FOREIGN_MAX]; // Kiln's or the host's mappings met inside the guest's area
     size_t foreign_count;
-    uint64_t fetch_page;             // last page of a file that was found readable
+    uint64_t fetch_page; // last page of a file that was found readable
     Engine *engine;
 } map = {.lock = PTHREAD_MUTEX_INITIALIZER, .total_limit = UINT64_MAX, .data_limit = UINT64_MAX, .fetch_page = 1};
 
@@ -225,13 +227,10 @@ static long host_mmap(uint64_t address, uint64_t size, int prot, int flags, int 
     return r;
 }
 
-static long host_munmap(uint64_t start, uint64_t end) {
-    return host_syscall(SYS_munmap, start, end - start, 0, 0, 0, 0);
-}
+static long host_munmap(uint64_t start, uint64_t end) { return host_syscall(SYS_munmap, start, end - start, 0, 0, 0, 0); }
 
 static long reserve(uint64_t start, uint64_t end) {
-    return host_mmap(start, end - start, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    return host_mmap(start, end - start, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
 // Calls visit for each piece of [start, end) that is not in the map; stops at a negative result.
@@ -334,9 +333,7 @@ static void announce_sharing(bool shared, int prot) {
     if (shared && (prot & PROT_WRITE) && map.engine) engine_memory_is_shared(map.engine);
 }
 
-static bool is_shared_type(int flags) {
-    return (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
-}
+static bool is_shared_type(int flags) { return (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE; }
 
 static bool over_limit(uint64_t size, bool data) {
     if (map.total_limit != UINT64_MAX && map.total + size > map.total_limit) return true;
@@ -358,8 +355,7 @@ static void describe(Mapping *m, uint64_t start, uint64_t size, int prot, int fl
     m->image_base = start - offset;
     size_t i = find(start);
     const Mapping *old = i < map.count ? &map.items[i] : NULL;
-    if (old && old->start <= start && (old->flags & MAPPING_IMAGE) && old->device == m->device &&
-        old->inode == m->inode)
+    if (old && old->start <= start && (old->flags & MAPPING_IMAGE) && old->device == m->device && old->inode == m->inode)
         m->image_base = old->image_base;
 }
 
@@ -598,8 +594,11 @@ long memory_attach(int shmid, uint64_t address, int flags) {
     memory_lock();
     long r = attach_at(shmid, address, size, flags & ~SHM_EXEC);
     if (r >= 0) {
-        Mapping m = {.start = (uint64_t)r, .end = (uint64_t)r + size, .prot = (uint32_t)prot,
-                     .flags = MAPPING_SHARED | MAPPING_SHM, .shm_start = (uint64_t)r};
+        Mapping m = {.start = (uint64_t)r,
+                     .end = (uint64_t)r + size,
+                     .prot = (uint32_t)prot,
+                     .flags = MAPPING_SHARED | MAPPING_SHM,
+                     .shm_start = (uint64_t)r};
         put_in(&m);
     }
     memory_unlock();
@@ -723,6 +722,5 @@ bool memory_image(uint64_t pc, uint64_t *base) {
 void memory_code_changed(void) {
     Mapping m;
     for (uint64_t at = 0; memory_next(at, &m); at = m.end)
-        if ((m.prot & PROT_EXEC) && ((m.prot & PROT_WRITE) || (m.flags & MAPPING_SHARED)))
-            memory_invalidate(m.start, m.end);
+        if ((m.prot & PROT_EXEC) && ((m.prot & PROT_WRITE) || (m.flags & MAPPING_SHARED))) memory_invalidate(m.start, m.end);
 }

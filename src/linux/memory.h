@@ -29,8 +29,8 @@ enum { MAPPING_SHARED = 1, MAPPING_FILE = 2, MAPPING_IMAGE = 4, MAPPING_SHM = 8 
 
 typedef struct Mapping {
     uint64_t start, end;
-    uint32_t prot;        // guest's PROT_*
-    uint32_t flags;       // MAPPING_*
+    uint32_t prot;  // guest's PROT_*
+    uint32_t flags; // MAPPING_*
     union {
         uint64_t image_base; // if IMAGE: load bias of the guest file
         uint64_t shm_start;  // if SHM: where the segment was attached

@@ -49,8 +49,7 @@ const char *path_in_proc(int directory, const char *name, char buffer[PATH_MAX])
     return more < PATH_MAX - length ? buffer : NULL;
 }
 
-long path_translate(const LinuxThread *t, int directory, uint64_t address, bool follow, char buffer[PATH_MAX],
-                    uint64_t *host) {
+long path_translate(const LinuxThread *t, int directory, uint64_t address, bool follow, char buffer[PATH_MAX], uint64_t *host) {
     char name[PATH_MAX];
     *host = address;
     if (guest_read_string(name, address, sizeof name) <= 0) return 0; // the host's call says what is wrong with it

@@ -262,8 +262,8 @@ static long clone_vfork(LinuxThread *t, const CloneRequest *request) {
     Cpu *cpu = current_cpu;
     uint64_t flags = request->flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CLEAR_SIGHAND);
     void *first = (void *)((flags & CLONE_PIDFD) ? request->pidfd : request->parent_tid);
-    int pid = clone(vfork_main, child, (int)(flags | (uint64_t)request->exit_signal), child, first, NULL,
-                    (void *)request->child_tid);
+    int pid =
+        clone(vfork_main, child, (int)(flags | (uint64_t)request->exit_signal), child, first, NULL, (void *)request->child_tid);
     int error = errno;
     // The child used our thread-local variables.
     current_cpu = cpu;

@@ -8,16 +8,20 @@
 #include "linux/linux.h"
 
 // Loads the program and gives back its first thread, ready for engine_run. False: *error.
-typedef struct ProcessStart { const char *path; char **argv; char *const *envp; } ProcessStart;
+typedef struct ProcessStart {
+    const char *path;
+    char **argv;
+    char *const *envp;
+} ProcessStart;
 LinuxThread *process_start(LinuxProcess *process, const ProcessStart *start, LoadError *error);
 
 // What clone and clone3 have in common.
 typedef struct CloneRequest {
-    uint64_t flags;        // CLONE_*, without the signal
+    uint64_t flags; // CLONE_*, without the signal
     int exit_signal;
-    uint64_t stack, tls;   // 0: the parent's stack
+    uint64_t stack, tls; // 0: the parent's stack
     uint64_t parent_tid, child_tid, pidfd;
-    void *clone3;          // the guest's struct clone_args where it asked with clone3, else NULL
+    void *clone3; // the guest's struct clone_args where it asked with clone3, else NULL
     uint64_t clone3_size;
 } CloneRequest;
 

@@ -22,7 +22,10 @@
 
 // ---- names -------------------------------------------------------------------------------------------------------------
 
-static const struct { const char *name; ProcFile file; } proc_names[] = {
+static const struct {
+    const char *name;
+    ProcFile file;
+} proc_names[] = {
     {"exe", PROC_EXE},   {"cmdline", PROC_CMDLINE}, {"environ", PROC_ENVIRON}, {"auxv", PROC_AUXV},
     {"stat", PROC_STAT}, {"maps", PROC_MAPS},       {"smaps", PROC_SMAPS},
 };
@@ -104,8 +107,8 @@ typedef struct MapLine {
 
 static bool parse_map_line(const char *text, MapLine *line) {
     int at = 0;
-    int fields = sscanf(text, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %15s %" SCNu64 "%n", &line->start, &line->end,
-                        line->prot, &line->offset, line->device, &line->inode, &at);
+    int fields = sscanf(text, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %15s %" SCNu64 "%n", &line->start, &line->end, line->prot,
+                        &line->offset, line->device, &line->inode, &at);
     while (text[at] == ' ') at++;
     line->path = text + at;
     return fields == 6;
@@ -125,9 +128,8 @@ static void print_piece(FILE *out, const LinuxProcess *p, const MapLine *line, c
     uint64_t start = line->start > m->start ? line->start : m->start, end = line->end < m->end ? line->end : m->end;
     bool file = line->path[0] == '/';
     int width = fprintf(out, "%08" PRIx64 "-%08" PRIx64 " %c%c%c%c %08" PRIx64 " %s %" PRIu64, start, end,
-                        m->prot & PROT_READ ? 'r' : '-', m->prot & PROT_WRITE ? 'w' : '-',
-                        m->prot & PROT_EXEC ? 'x' : '-', line->prot[3],
-                        file ? line->offset + (start - line->start) : 0, line->device, line->inode);
+                        m->prot & PROT_READ ? 'r' : '-', m->prot & PROT_WRITE ? 'w' : '-', m->prot & PROT_EXEC ? 'x' : '-',
+                        line->prot[3], file ? line->offset + (start - line->start) : 0, line->device, line->inode);
     const char *name = area_name(p, line, start, end);
     fprintf(out, "%*s%s", *name == '\n' || width >= 73 ? 1 : 73 - width, "", name);
 }
@@ -178,7 +180,8 @@ static void print_stat(FILE *out, const LinuxProcess *p) {
         bool ours = true;
         switch (field++) {
         case 28: value = p->stack_start ? p->arg_start & ~UINT64_C(15) : 0; break;
-        case 29: case 30: value = 0; break; // stack and instruction pointer: of Kiln
+        case 29:
+        case 30: value = 0; break; // stack and instruction pointer: of Kiln
         case 48: value = p->arg_start; break;
         case 49: value = p->arg_end; break;
         case 50: value = p->env_start; break;
@@ -211,7 +214,9 @@ static void print_file(FILE *out, const LinuxProcess *p, ProcFile file) {
     case PROC_MAPS: print_maps(out, p, "/proc/thread-self/maps"); break;
     case PROC_SMAPS: print_maps(out, p, "/proc/thread-self/smaps"); break;
     case PROC_CPUINFO: print_cpuinfo(out, p); break;
-    case PROC_NONE: case PROC_EXE: case PROC_OWN_FD: break;
+    case PROC_NONE:
+    case PROC_EXE:
+    case PROC_OWN_FD: break;
     }
 }
 

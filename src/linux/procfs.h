@@ -10,7 +10,14 @@
 
 typedef enum ProcFile {
     PROC_NONE, // not ours: as the host shows it
-    PROC_EXE, PROC_CMDLINE, PROC_ENVIRON, PROC_AUXV, PROC_STAT, PROC_MAPS, PROC_SMAPS, PROC_CPUINFO,
+    PROC_EXE,
+    PROC_CMDLINE,
+    PROC_ENVIRON,
+    PROC_AUXV,
+    PROC_STAT,
+    PROC_MAPS,
+    PROC_SMAPS,
+    PROC_CPUINFO,
     PROC_OWN_FD, // a descriptor of Kiln's: does not exist
 } ProcFile;
 

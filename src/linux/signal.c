@@ -57,9 +57,9 @@ static void internal_error(int signal, const siginfo_t *info, const ucontext_t *
     char text[300];
     int n = snprintf(text, sizeof text,
                      "kiln: internal error: signal %d (code %d, address 0x%llx) at host pc kiln%+lld, guest pc 0x%llx; please "
-                     "report it (--tier interp may get around it)\n", signal, info->si_code,
-                     (unsigned long long)(uint64_t)info->si_addr, (long long)(rip - (uint64_t)&host_sigreturn),
-                     cpu ? (unsigned long long)cpu->pc : 0);
+                     "report it (--tier interp may get around it)\n",
+                     signal, info->si_code, (unsigned long long)(uint64_t)info->si_addr,
+                     (long long)(rip - (uint64_t)&host_sigreturn), cpu ? (unsigned long long)cpu->pc : 0);
     if (n > 0) host_syscall(SYS_write, STDERR_FILENO, text, n, 0, 0, 0);
     set_default(SIGSEGV);
     host_signal_mask(SIG_UNBLOCK, signal_bit(SIGSEGV));
@@ -117,10 +117,10 @@ static void install(int signal, uint64_t more_flags) {
 // Nothing is blocked while these are handled: the way back out of a fault need not restore a mask. Returns what was there.
 static HostSigaction install_synchronous(int signal) {
     HostSigaction old = {0}, action = {
-        .handler = (void *)host_handler,
-        .flags = SA_SIGINFO | SA_RESTART | SA_NODEFER | HOST_SA_RESTORER,
-        .restorer = (void *)host_sigreturn,
-    };
+                                 .handler = (void *)host_handler,
+                                 .flags = SA_SIGINFO | SA_RESTART | SA_NODEFER | HOST_SA_RESTORER,
+                                 .restorer = (void *)host_sigreturn,
+                             };
     host_syscall(SYS_rt_sigaction, signal, &action, &old, LINUX_SIGSET_SIZE, 0, 0);
     return old;
 }
@@ -145,10 +145,24 @@ typedef enum DefaultAction { DEFAULT_DIE, DEFAULT_CORE, DEFAULT_IGNORE, DEFAULT_
 
 static DefaultAction default_action(int signal) {
     switch (signal) {
-    case SIGCHLD: case SIGCONT: case SIGURG: case SIGWINCH: return DEFAULT_IGNORE;
-    case SIGSTOP: case SIGTSTP: case SIGTTIN: case SIGTTOU: return DEFAULT_STOP;
-    case SIGQUIT: case SIGILL: case SIGTRAP: case SIGABRT: case SIGBUS: case SIGFPE: case SIGSEGV: case SIGXCPU:
-    case SIGXFSZ: case SIGSYS: return DEFAULT_CORE;
+    case SIGCHLD:
+    case SIGCONT:
+    case SIGURG:
+    case SIGWINCH: return DEFAULT_IGNORE;
+    case SIGSTOP:
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU: return DEFAULT_STOP;
+    case SIGQUIT:
+    case SIGILL:
+    case SIGTRAP:
+    case SIGABRT:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGSEGV:
+    case SIGXCPU:
+    case SIGXFSZ:
+    case SIGSYS: return DEFAULT_CORE;
     default: return DEFAULT_DIE;
     }
 }
@@ -228,8 +242,7 @@ void signal_raise_fault(LinuxThread *t, int signal, int code, uint64_t address) 
 }
 
 bool signals_need_work(const LinuxThread *t) {
-    return t->signal_pending || t->host_blocked || t->restore_mask || t->restart || t->fault.signal ||
-           (t->held_set & ~t->blocked);
+    return t->signal_pending || t->host_blocked || t->restore_mask || t->restart || t->fault.signal || (t->held_set & ~t->blocked);
 }
 
 static bool block_on_host(LinuxThread *t) {
@@ -318,8 +331,7 @@ static void run_handler(LinuxThread *t, int signal, const siginfo_t *info, Guest
     settle_restart(t, action.flags);
     uint64_t limit, stack = frame_stack(t, action.flags, &limit);
     uint64_t mask = t->restore_mask ? t->saved_mask : t->blocked;
-    if (!abi->signal_frame(t->cpu, stack, signal, info, &t->altstack, mask, action.handler, action.flags,
-                           t->process->sigreturn) ||
+    if (!abi->signal_frame(t->cpu, stack, signal, info, &t->altstack, mask, action.handler, action.flags, t->process->sigreturn) ||
         (limit && abi->stack_pointer(t->cpu) < limit)) {
         fail_frame(t, signal);
         return;

@@ -8,12 +8,17 @@
 
 static inline uint64_t signal_bit(int signal) { return UINT64_C(1) << (signal - 1); }
 // Signals that the guest's own instructions raise. Never blocked on the host.
-#define SYNCHRONOUS_SIGNALS                                                                                            \
+#define SYNCHRONOUS_SIGNALS                                                                                                        \
     (signal_bit(SIGILL) | signal_bit(SIGTRAP) | signal_bit(SIGBUS) | signal_bit(SIGFPE) | signal_bit(SIGSEGV))
 #define UNBLOCKABLE_SIGNALS (signal_bit(SIGKILL) | signal_bit(SIGSTOP))
 
 // The kernel's struct sigaction on x86-64.
-typedef struct HostSigaction { void *handler; uint64_t flags; void *restorer; uint64_t mask; } HostSigaction;
+typedef struct HostSigaction {
+    void *handler;
+    uint64_t flags;
+    void *restorer;
+    uint64_t mask;
+} HostSigaction;
 
 // At start: takes dispositions and mask over from the host and installs the handlers of the synchronous signals.
 void signals_start(LinuxThread *t);

@@ -39,7 +39,9 @@ uint64_t stack_plan(LinuxProcess *process) {
 }
 
 // A cursor that moves down through the stack's memory.
-typedef struct Writer { uint64_t at; } Writer;
+typedef struct Writer {
+    uint64_t at;
+} Writer;
 
 static uint64_t push(Writer *w, const void *bytes, size_t size) {
     w->at -= size;
@@ -70,7 +72,10 @@ static uint64_t *write_pointers(uint64_t *to, uint64_t string, size_t count) {
     return to;
 }
 
-typedef struct Auxv { Elf64_auxv_t items[AUXV_MAX]; unsigned count; } Auxv;
+typedef struct Auxv {
+    Elf64_auxv_t items[AUXV_MAX];
+    unsigned count;
+} Auxv;
 
 static void aux(Auxv *v, uint64_t type, uint64_t value) {
     v->items[v->count++] = (Elf64_auxv_t){.a_type = type, .a_un = {.a_val = value}};
@@ -119,13 +124,17 @@ uint64_t stack_build(LinuxProcess *process, const StackInput *input, LoadError *
     uint64_t size = process->stack_end - process->stack_start, bytes = 0;
     size_t argc = count_strings(input->argv, &bytes), envc = count_strings(input->envp, &bytes);
     if (bytes + 8 * (argc + envc) + strlen(input->execfn) + 2 * GUEST_PAGE > size / 2)
-        return load_error(error, E2BIG, "cannot run '%s': its arguments and environment need more than half of the stack "
-                          "(-s makes it larger)", input->execfn), 0;
+        return load_error(error, E2BIG,
+                          "cannot run '%s': its arguments and environment need more than half of the stack "
+                          "(-s makes it larger)",
+                          input->execfn),
+               0;
     int prot = PROT_READ | PROT_WRITE | (input->program->exec_stack ? PROT_EXEC : 0);
     long r = memory_map(process->stack_start, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (r < 0)
         return load_error(error, ENOMEM, "cannot run '%s': no memory for a stack of %llu bytes: %s", input->execfn,
-                          (unsigned long long)size, strerror((int)-r)), 0;
+                          (unsigned long long)size, strerror((int)-r)),
+               0;
     process->stack_start = (uint64_t)r; // elsewhere if the program itself lies there
     process->stack_end = (uint64_t)r + size;
 

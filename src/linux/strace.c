@@ -107,8 +107,11 @@ static void put_table(StraceLine *line, unsigned kind, uint64_t value) {
 
 static void put_structure(StraceLine *line, unsigned index, unsigned kind, int64_t result) {
     const uint64_t *args = line->args;
-    StraceStruct s = {.address = args[index], .first = args[0], .next = index < 5 ? args[index + 1] : 0,
-                      .result = result, .out = !(kind & ARG_IN)};
+    StraceStruct s = {.address = args[index],
+                      .first = args[0],
+                      .next = index < 5 ? args[index + 1] : 0,
+                      .result = result,
+                      .out = !(kind & ARG_IN)};
     if (!s.address || (s.out && result < 0)) put_pointer(line, s.address);
     else strace_struct(line, kind & 0xff, &s);
 }
@@ -117,14 +120,18 @@ static void put_plain(StraceLine *line, unsigned index, unsigned kind, int64_t r
     uint64_t value = line->args[index];
     switch (kind) {
     case ARG_UINT: strace_put(line, "%u", (unsigned)value); break;
-    case ARG_LONG: case ARG_OFF: strace_put(line, "%" PRId64, (int64_t)value); break;
+    case ARG_LONG:
+    case ARG_OFF: strace_put(line, "%" PRId64, (int64_t)value); break;
     case ARG_SIZE: strace_put(line, "%" PRIu64, value); break;
     case ARG_HEX: strace_put(line, value ? "0x%" PRIx64 : "%" PRIu64, value); break;
     case ARG_MODE: strace_put(line, "0%o", (unsigned)value); break;
     case ARG_SIGNAL: strace_put(line, "%s", signal_name((int)value)); break;
     case ARG_PTR: put_pointer(line, value); break;
     case ARG_ATFD: strace_put(line, (int)value == AT_FDCWD ? "AT_FDCWD" : "%d", (int)value); break;
-    case ARG_PATH: case ARG_LINK: case ARG_NEWPATH: case ARG_TEXT: put_text(line, value); break;
+    case ARG_PATH:
+    case ARG_LINK:
+    case ARG_NEWPATH:
+    case ARG_TEXT: put_text(line, value); break;
     case ARG_INBUF: strace_bytes(line, value, index < 5 ? line->args[index + 1] : 0); break;
     case ARG_OUTBUF:
         if (result >= 0) strace_bytes(line, value, (uint64_t)result);
@@ -136,16 +143,13 @@ static void put_plain(StraceLine *line, unsigned index, unsigned kind, int64_t r
 
 // A mode behind open flags counts only where a file may be made.
 static bool is_unused_mode(const StraceLine *line, unsigned index) {
-    return line->row->args[index] == ARG_MODE && index > 0 &&
-           line->row->args[index - 1] == (ARG_TABLE | ARG_BITS | TABLE_OPEN) &&
+    return line->row->args[index] == ARG_MODE && index > 0 && line->row->args[index - 1] == (ARG_TABLE | ARG_BITS | TABLE_OPEN) &&
            !(line->args[index - 1] & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)));
 }
 
 static bool is_filled_in(unsigned kind) { return kind == ARG_OUTBUF || (kind & (ARG_IN | ARG_OUT)) == ARG_OUT; }
 
-static unsigned argument_kind(const StraceLine *line, unsigned index) {
-    return line->row ? line->row->args[index] : ARG_HEX;
-}
+static unsigned argument_kind(const StraceLine *line, unsigned index) { return line->row ? line->row->args[index] : ARG_HEX; }
 
 // The arguments from where the line stands; before the call only up to the first that is filled in.
 static void put_arguments(StraceLine *line, bool before, int64_t result) {
@@ -164,13 +168,10 @@ static void put_arguments(StraceLine *line, bool before, int64_t result) {
 
 static bool is_exec(const SyscallRow *row) { return row && (row->handler == sys_execve || row->handler == sys_execveat); }
 
-static bool has_no_return(const SyscallRow *row) {
-    return row && (row->handler == sys_exit || row->handler == sys_exit_group);
-}
+static bool has_no_return(const SyscallRow *row) { return row && (row->handler == sys_exit || row->handler == sys_exit_group); }
 
 static bool returns_address(const SyscallRow *row) {
-    return row && (row->handler == sys_mmap || row->handler == sys_brk || row->handler == sys_mremap ||
-                   row->handler == sys_shmat);
+    return row && (row->handler == sys_mmap || row->handler == sys_brk || row->handler == sys_mremap || row->handler == sys_shmat);
 }
 
 static void put_start(StraceLine *line) {

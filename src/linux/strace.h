@@ -12,7 +12,7 @@ typedef struct StraceStruct {
     uint64_t first; // the call's first argument
     uint64_t next;  // the argument behind the pointer
     int64_t result;
-    bool out;       // filled in by the call
+    bool out; // filled in by the call
 } StraceStruct;
 
 // Appends to the line; what does not fit is dropped.

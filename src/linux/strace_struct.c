@@ -26,17 +26,17 @@
 enum { SHOWN_ELEMENTS = 8 };
 
 // Reads the structure, or prints its address instead and leaves the printer.
-#define READ(variable, from)                                                                                           \
-    if (!guest_read(&(variable), (from), sizeof(variable))) {                                                          \
-        strace_put(line, "0x%" PRIx64, (from));                                                                        \
-        return;                                                                                                        \
+#define READ(variable, from)                                                                                                       \
+    if (!guest_read(&(variable), (from), sizeof(variable))) {                                                                      \
+        strace_put(line, "0x%" PRIx64, (from));                                                                                    \
+        return;                                                                                                                    \
     }
 
 // The same for an element of an array: ends the loop over the elements.
-#define READ_ELEMENT(variable, from)                                                                                   \
-    if (!guest_read(&(variable), (from), sizeof(variable))) {                                                          \
-        strace_put(line, "%s0x%" PRIx64, i ? ", " : "", (uint64_t)(from));                                             \
-        break;                                                                                                         \
+#define READ_ELEMENT(variable, from)                                                                                               \
+    if (!guest_read(&(variable), (from), sizeof(variable))) {                                                                      \
+        strace_put(line, "%s0x%" PRIx64, i ? ", " : "", (uint64_t)(from));                                                         \
+        break;                                                                                                                     \
     }
 
 static void put_bits(StraceLine *line, unsigned table, uint64_t value) {
@@ -153,8 +153,8 @@ static void print_sigaction(StraceLine *line, const StraceStruct *s) {
 static void print_siginfo(StraceLine *line, const StraceStruct *s) {
     siginfo_t info;
     READ(info, s->address);
-    strace_put(line, "{si_signo=%s, si_code=%d, si_pid=%d, si_uid=%d}", signal_name(info.si_signo), info.si_code,
-               info.si_pid, info.si_uid);
+    strace_put(line, "{si_signo=%s, si_code=%d, si_pid=%d, si_uid=%d}", signal_name(info.si_signo), info.si_code, info.si_pid,
+               info.si_uid);
 }
 
 static void print_sigevent(StraceLine *line, const StraceStruct *s) {
@@ -171,7 +171,12 @@ static void print_stack(StraceLine *line, const StraceStruct *s) {
 }
 
 static void print_stat(StraceLine *line, const StraceStruct *s) {
-    struct { uint64_t dev, ino; uint32_t mode, nlink, uid, gid; uint64_t rdev, padding; int64_t size; } st;
+    struct {
+        uint64_t dev, ino;
+        uint32_t mode, nlink, uid, gid;
+        uint64_t rdev, padding;
+        int64_t size;
+    } st;
     READ(st, s->address);
     strace_put(line, "{st_mode=0%o, st_size=%" PRId64 ", ...}", st.mode, st.size);
 }
@@ -179,8 +184,7 @@ static void print_stat(StraceLine *line, const StraceStruct *s) {
 static void print_statfs(StraceLine *line, const StraceStruct *s) {
     struct statfs fs;
     READ(fs, s->address);
-    strace_put(line, "{f_type=0x%lx, f_bsize=%ld, f_blocks=%lu, f_bfree=%lu, ...}", fs.f_type, fs.f_bsize, fs.f_blocks,
-               fs.f_bfree);
+    strace_put(line, "{f_type=0x%lx, f_bsize=%ld, f_blocks=%lu, f_bfree=%lu, ...}", fs.f_type, fs.f_bsize, fs.f_blocks, fs.f_bfree);
 }
 
 static void put_limit(StraceLine *line, uint64_t limit) {
@@ -223,7 +227,10 @@ static void print_sysinfo(StraceLine *line, const StraceStruct *s) {
 }
 
 static void print_epoll_event(StraceLine *line, const StraceStruct *s) {
-    struct { uint32_t events, padding; uint64_t data; } event;
+    struct {
+        uint32_t events, padding;
+        uint64_t data;
+    } event;
     uint64_t count = s->out ? (uint64_t)s->result : 1;
     if (s->out) strace_put(line, "[");
     for (uint64_t i = 0; i < count && i < SHOWN_ELEMENTS; i++) {
@@ -335,19 +342,32 @@ static void print_msghdr(StraceLine *line, const StraceStruct *s) {
 
 void strace_struct(StraceLine *line, unsigned kind, const StraceStruct *s) {
     static void (*const printers[STRUCT_COUNT])(StraceLine *, const StraceStruct *) = {
-        [STRUCT_EPOLL_EVENT] = print_epoll_event, [STRUCT_FDSET] = print_fdset,
-        [STRUCT_INT1] = print_int1,               [STRUCT_INT2] = print_int2,
-        [STRUCT_IOVEC] = print_iovec,             [STRUCT_ITIMERSPEC] = print_itimerspec,
-        [STRUCT_ITIMERVAL] = print_itimerval,     [STRUCT_MSGHDR] = print_msghdr,
-        [STRUCT_OFFSET] = print_offset,           [STRUCT_POLLFD] = print_pollfd,
-        [STRUCT_RLIMIT] = print_rlimit,           [STRUCT_RUSAGE] = print_rusage,
-        [STRUCT_SIGACTION] = print_sigaction,     [STRUCT_SIGEVENT] = print_sigevent,
-        [STRUCT_SIGINFO] = print_siginfo,         [STRUCT_SIGSET] = print_sigset,
-        [STRUCT_SOCKADDR] = print_sockaddr,       [STRUCT_STACK] = print_stack,
-        [STRUCT_STAT] = print_stat,               [STRUCT_STATFS] = print_statfs,
-        [STRUCT_STATUS] = print_status,           [STRUCT_SYSINFO] = print_sysinfo,
-        [STRUCT_TIMESPEC] = print_timespec,       [STRUCT_TIMESPEC2] = print_timespec2,
-        [STRUCT_TIMEVAL] = print_timeval,         [STRUCT_UTSNAME] = print_utsname,
+        [STRUCT_EPOLL_EVENT] = print_epoll_event,
+        [STRUCT_FDSET] = print_fdset,
+        [STRUCT_INT1] = print_int1,
+        [STRUCT_INT2] = print_int2,
+        [STRUCT_IOVEC] = print_iovec,
+        [STRUCT_ITIMERSPEC] = print_itimerspec,
+        [STRUCT_ITIMERVAL] = print_itimerval,
+        [STRUCT_MSGHDR] = print_msghdr,
+        [STRUCT_OFFSET] = print_offset,
+        [STRUCT_POLLFD] = print_pollfd,
+        [STRUCT_RLIMIT] = print_rlimit,
+        [STRUCT_RUSAGE] = print_rusage,
+        [STRUCT_SIGACTION] = print_sigaction,
+        [STRUCT_SIGEVENT] = print_sigevent,
+        [STRUCT_SIGINFO] = print_siginfo,
+        [STRUCT_SIGSET] = print_sigset,
+        [STRUCT_SOCKADDR] = print_sockaddr,
+        [STRUCT_STACK] = print_stack,
+        [STRUCT_STAT] = print_stat,
+        [STRUCT_STATFS] = print_statfs,
+        [STRUCT_STATUS] = print_status,
+        [STRUCT_SYSINFO] = print_sysinfo,
+        [STRUCT_TIMESPEC] = print_timespec,
+        [STRUCT_TIMESPEC2] = print_timespec2,
+        [STRUCT_TIMEVAL] = print_timeval,
+        [STRUCT_UTSNAME] = print_utsname,
     };
     printers[kind](line, s);
 }

@@ -16,7 +16,10 @@
 #include <unistd.h>
 #include "linux/memory.h"
 
-typedef struct Symbol { uint64_t start, end; const char *name; } Symbol; // relative to the load bias
+typedef struct Symbol {
+    uint64_t start, end;
+    const char *name;
+} Symbol; // relative to the load bias
 
 typedef struct File {
     struct File *next;
@@ -26,7 +29,10 @@ typedef struct File {
 } File;
 
 static File *files;
-static struct { char path[PATH_MAX]; uint64_t bias, device, inode; } program;
+static struct {
+    char path[PATH_MAX];
+    uint64_t bias, device, inode;
+} program;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void symbols_set_program(const char *path, uint64_t bias) {

@@ -25,10 +25,10 @@ enum { EXEC_MAX_STRINGS = 0x7ffffff };
 typedef struct ExecCall {
     int directory, flags;
     uint64_t path_address, argv, envp;
-    char path[PATH_MAX];       // as the guest says it
-    char host_path[PATH_MAX];  // what the host calls it
-    bool by_descriptor;        // AT_EMPTY_PATH: the file is `directory` itself
-    const char *name;          // for the new program: `path` where that still means the same then, else host_path
+    char path[PATH_MAX];      // as the guest says it
+    char host_path[PATH_MAX]; // what the host calls it
+    bool by_descriptor;       // AT_EMPTY_PATH: the file is `directory` itself
+    const char *name;         // for the new program: `path` where that still means the same then, else host_path
     ExecTarget target;
 } ExecCall;
 
@@ -109,8 +109,7 @@ static void name_descriptor(int fd, char path[PATH_MAX]) {
     ssize_t n = readlink(link, path, PATH_MAX - 1);
     if (n > 0) {
         path[n] = '\0';
-        if (fstat(fd, &by_fd) == 0 && stat(path, &by_name) == 0 && by_fd.st_dev == by_name.st_dev &&
-            by_fd.st_ino == by_name.st_ino)
+        if (fstat(fd, &by_fd) == 0 && stat(path, &by_name) == 0 && by_fd.st_dev == by_name.st_dev && by_fd.st_ino == by_name.st_ino)
             return;
     }
     snprintf(path, PATH_MAX, "%s", link);
@@ -149,8 +148,7 @@ static long find_path(LinuxThread *t, ExecCall *call) {
 static long run_native(LinuxThread *t, const ExecCall *call) {
     long r;
     signals_leave_for_exec(t);
-    if (call->by_descriptor)
-        r = host_syscall(SYS_execveat, call->directory, "", call->argv, call->envp, call->flags, 0);
+    if (call->by_descriptor) r = host_syscall(SYS_execveat, call->directory, "", call->argv, call->envp, call->flags, 0);
     else r = host_syscall(SYS_execve, call->host_path, call->argv, call->envp, 0, 0, 0);
     signals_return_from_exec(t);
     return r;
@@ -186,7 +184,6 @@ long sys_execve(LinuxThread *t, const uint64_t args[6]) {
 
 long sys_execveat(LinuxThread *t, const uint64_t args[6]) {
     if (args[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) return -EINVAL;
-    ExecCall call = {.directory = (int)args[0], .flags = (int)args[4], .path_address = args[1], .argv = args[2],
-                     .envp = args[3]};
+    ExecCall call = {.directory = (int)args[0], .flags = (int)args[4], .path_address = args[1], .argv = args[2], .envp = args[3]};
     return execute(t, &call);
 }

@@ -102,7 +102,9 @@ long sys_ppoll(LinuxThread *t, const uint64_t args[6]) {
 }
 
 // The sixth argument points to the mask's address and size.
-typedef struct MaskArgument { uint64_t set, size; } MaskArgument;
+typedef struct MaskArgument {
+    uint64_t set, size;
+} MaskArgument;
 
 // `number` is the host's.
 static long masked_call(LinuxThread *t, long number, const uint64_t args[6]) {
@@ -122,15 +124,17 @@ long sys_io_pgetevents(LinuxThread *t, const uint64_t args[6]) { return masked_c
 // ---- epoll -------------------------------------------------------------------------------------------------------------
 
 // struct epoll_event of all guests; the host's has no padding.
-typedef struct GuestEpollEvent { uint32_t events, padding; uint64_t data; } GuestEpollEvent;
+typedef struct GuestEpollEvent {
+    uint32_t events, padding;
+    uint64_t data;
+} GuestEpollEvent;
 _Static_assert(sizeof(struct epoll_event) == 12 && sizeof(GuestEpollEvent) == 16, "else no translation is needed");
 enum { EPOLL_BATCH = 256 };
 
 long sys_epoll_ctl(LinuxThread *t, const uint64_t args[6]) {
     (void)t;
     struct epoll_event event;
-    if ((int)args[1] == EPOLL_CTL_DEL)
-        return host_syscall(SYS_epoll_ctl, (long)args[0], (long)args[1], (long)args[2], 0, 0, 0);
+    if ((int)args[1] == EPOLL_CTL_DEL) return host_syscall(SYS_epoll_ctl, (long)args[0], (long)args[1], (long)args[2], 0, 0, 0);
     GuestEpollEvent from;
     if (!guest_read(&from, args[3], sizeof from)) return -EFAULT;
     event.events = from.events;
@@ -155,9 +159,7 @@ static long epoll_wait_for(LinuxThread *t, long number, const uint64_t args[6], 
     return signal_mask_leave(t, set, never_restarted(r));
 }
 
-long sys_epoll_pwait(LinuxThread *t, const uint64_t args[6]) {
-    return epoll_wait_for(t, SYS_epoll_pwait, args, args[4], args[5]);
-}
+long sys_epoll_pwait(LinuxThread *t, const uint64_t args[6]) { return epoll_wait_for(t, SYS_epoll_pwait, args, args[4], args[5]); }
 
 long sys_epoll_pwait2(LinuxThread *t, const uint64_t args[6]) {
     return epoll_wait_for(t, SYS_epoll_pwait2, args, args[4], args[5]);

@@ -29,12 +29,22 @@ _Static_assert(sizeof(GuestStat) == 128 && offsetof(GuestStat, atime) == 72, "th
 
 static long write_stat(uint64_t address, const struct stat *from) {
     GuestStat to = {
-        .dev = from->st_dev, .ino = from->st_ino, .mode = from->st_mode, .nlink = (uint32_t)from->st_nlink,
-        .uid = from->st_uid, .gid = from->st_gid, .rdev = from->st_rdev, .size = from->st_size,
-        .blksize = (int32_t)from->st_blksize, .blocks = from->st_blocks,
-        .atime = from->st_atim.tv_sec, .atime_nsec = from->st_atim.tv_nsec,
-        .mtime = from->st_mtim.tv_sec, .mtime_nsec = from->st_mtim.tv_nsec,
-        .ctime = from->st_ctim.tv_sec, .ctime_nsec = from->st_ctim.tv_nsec,
+        .dev = from->st_dev,
+        .ino = from->st_ino,
+        .mode = from->st_mode,
+        .nlink = (uint32_t)from->st_nlink,
+        .uid = from->st_uid,
+        .gid = from->st_gid,
+        .rdev = from->st_rdev,
+        .size = from->st_size,
+        .blksize = (int32_t)from->st_blksize,
+        .blocks = from->st_blocks,
+        .atime = from->st_atim.tv_sec,
+        .atime_nsec = from->st_atim.tv_nsec,
+        .mtime = from->st_mtim.tv_sec,
+        .mtime_nsec = from->st_mtim.tv_nsec,
+        .ctime = from->st_ctim.tv_sec,
+        .ctime_nsec = from->st_ctim.tv_nsec,
     };
     return guest_write(address, &to, sizeof to) ? 0 : -EFAULT;
 }
@@ -104,8 +114,7 @@ static bool is_own_fd_entry(uint64_t address, uint16_t *size) {
     char entry[ENTRY_HEADER + 12] = "";
     uint16_t reclen = 0;
     *size = 0;
-    if (!guest_read(&reclen, address + offsetof(DirectoryEntry, reclen), sizeof reclen) || reclen < ENTRY_HEADER)
-        return false;
+    if (!guest_read(&reclen, address + offsetof(DirectoryEntry, reclen), sizeof reclen) || reclen < ENTRY_HEADER) return false;
     *size = reclen;
     size_t read = reclen < sizeof entry - 1 ? reclen : sizeof entry - 1;
     if (!guest_read(entry, address, read)) return false;

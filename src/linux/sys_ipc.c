@@ -51,7 +51,9 @@ static long semctl_set(const uint64_t args[6]) {
 long sys_semctl(LinuxThread *t, const uint64_t args[6]) {
     (void)t;
     switch ((int)args[2]) {
-    case IPC_STAT: case SEM_STAT: case SEM_STAT_ANY: return semctl_stat(args);
+    case IPC_STAT:
+    case SEM_STAT:
+    case SEM_STAT_ANY: return semctl_stat(args);
     case IPC_SET: return semctl_set(args);
     default: return host_syscall(SYS_semctl, (long)args[0], (long)args[1], (long)args[2], (long)args[3], 0, 0);
     }

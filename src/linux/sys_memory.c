@@ -79,7 +79,9 @@ long sys_mremap(LinuxThread *t, const uint64_t args[6]) {
 long sys_remap_file_pages(LinuxThread *t, const uint64_t args[6]) { return -ENOSYS; }
 
 // Does call(start, size) for each piece of the range that is guest memory. Holes are reported at the end, as Linux does.
-typedef struct Piece { long number, a, b; } Piece;
+typedef struct Piece {
+    long number, a, b;
+} Piece;
 
 static long each_piece(LinuxThread *t, uint64_t address, uint64_t size, Piece piece) {
     if (address & (GUEST_PAGE - 1)) return -EINVAL;

@@ -101,14 +101,14 @@ long sys_get_robust_list(LinuxThread *t, const uint64_t args[6]) {
 
 // ---- limits -----------------------------------------------------------------------------------------------------------
 
-typedef struct Limit64 { uint64_t soft, hard; } Limit64;
+typedef struct Limit64 {
+    uint64_t soft, hard;
+} Limit64;
 
 // Limits on memory would hit Kiln's own: they are kept here and count for guest memory alone.
 static bool kept_limit(LinuxProcess *process, unsigned resource, uint64_t **soft, uint64_t **hard, bool **set) {
     switch (resource) {
-    case RLIMIT_AS:
-        *soft = &process->limit_as.soft, *hard = &process->limit_as.hard, *set = &process->limit_as.set;
-        return true;
+    case RLIMIT_AS: *soft = &process->limit_as.soft, *hard = &process->limit_as.hard, *set = &process->limit_as.set; return true;
     case RLIMIT_DATA:
         *soft = &process->limit_data.soft, *hard = &process->limit_data.hard, *set = &process->limit_data.set;
         return true;
@@ -130,8 +130,7 @@ static void limits_changed(LinuxProcess *process, unsigned resource) {
 static long own_limit(LinuxThread *t, unsigned resource, const Limit64 *wanted, Limit64 *old) {
     uint64_t *soft, *hard;
     bool *set;
-    if (!kept_limit(t->process, resource, &soft, &hard, &set))
-        return host_syscall(SYS_prlimit64, 0, resource, wanted, old, 0, 0);
+    if (!kept_limit(t->process, resource, &soft, &hard, &set)) return host_syscall(SYS_prlimit64, 0, resource, wanted, old, 0, 0);
     Limit64 now = {*soft, *hard};
     if (!*set) host_syscall(SYS_prlimit64, 0, resource, NULL, &now, 0, 0);
     *old = now;
@@ -155,8 +154,7 @@ static long change_limit(LinuxThread *t, unsigned resource, uint64_t new_address
 
 long sys_prlimit64(LinuxThread *t, const uint64_t args[6]) {
     pid_t pid = (pid_t)args[0];
-    if (pid != 0 && pid != getpid())
-        return host_syscall(SYS_prlimit64, args[0], args[1], args[2], args[3], 0, 0);
+    if (pid != 0 && pid != getpid()) return host_syscall(SYS_prlimit64, args[0], args[1], args[2], args[3], 0, 0);
     return change_limit(t, (unsigned)args[1], args[2], args[3]);
 }
 
@@ -171,11 +169,28 @@ long sys_setrlimit(LinuxThread *t, const uint64_t args[6]) {
 // What is the host processor's, or would act on Kiln instead of the guest.
 static bool prctl_absent(int option) {
     switch (option) {
-    case PR_SET_UNALIGN: case PR_GET_UNALIGN: case PR_SET_FPEMU: case PR_GET_FPEMU: case PR_SET_FPEXC: case PR_GET_FPEXC:
-    case PR_SET_ENDIAN: case PR_GET_ENDIAN: case PR_GET_TSC: case PR_SET_TSC: case PR_SET_SECCOMP: case PR_SET_MM:
-    case PR_SET_FP_MODE: case PR_GET_FP_MODE: case PR_MPX_ENABLE_MANAGEMENT: case PR_MPX_DISABLE_MANAGEMENT:
-    case PR_SVE_SET_VL: case PR_SVE_GET_VL: case PR_PAC_RESET_KEYS: case PR_SET_TAGGED_ADDR_CTRL:
-    case PR_GET_TAGGED_ADDR_CTRL: case PR_SET_SYSCALL_USER_DISPATCH: return true;
+    case PR_SET_UNALIGN:
+    case PR_GET_UNALIGN:
+    case PR_SET_FPEMU:
+    case PR_GET_FPEMU:
+    case PR_SET_FPEXC:
+    case PR_GET_FPEXC:
+    case PR_SET_ENDIAN:
+    case PR_GET_ENDIAN:
+    case PR_GET_TSC:
+    case PR_SET_TSC:
+    case PR_SET_SECCOMP:
+    case PR_SET_MM:
+    case PR_SET_FP_MODE:
+    case PR_GET_FP_MODE:
+    case PR_MPX_ENABLE_MANAGEMENT:
+    case PR_MPX_DISABLE_MANAGEMENT:
+    case PR_SVE_SET_VL:
+    case PR_SVE_GET_VL:
+    case PR_PAC_RESET_KEYS:
+    case PR_SET_TAGGED_ADDR_CTRL:
+    case PR_GET_TAGGED_ADDR_CTRL:
+    case PR_SET_SYSCALL_USER_DISPATCH: return true;
     default: return false;
     }
 }
@@ -183,8 +198,7 @@ static bool prctl_absent(int option) {
 long sys_prctl(LinuxThread *t, const uint64_t args[6]) {
     int option = (int)args[0];
     if (option == PR_GET_SECCOMP) return 0;
-    if (option == PR_GET_TID_ADDRESS)
-        return guest_write(args[1], &t->clear_child_tid, sizeof t->clear_child_tid) ? 0 : -EFAULT;
+    if (option == PR_GET_TID_ADDRESS) return guest_write(args[1], &t->clear_child_tid, sizeof t->clear_child_tid) ? 0 : -EFAULT;
     if (prctl_absent(option)) return -EINVAL;
     return host_syscall(SYS_prctl, args[0], args[1], args[2], args[3], args[4], 0);
 }

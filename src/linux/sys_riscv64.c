@@ -9,7 +9,10 @@ enum { HWPROBE_BASE_BEHAVIOR = 3, HWPROBE_IMA_EXT_0 = 4, HWPROBE_CPUPERF_0 = 5, 
 enum { HWPROBE_BEHAVIOR_IMA = 1, HWPROBE_IMA_FD = 1, HWPROBE_IMA_C = 2, HWPROBE_MISALIGNED_FAST = 3, FLUSH_LOCAL = 1 };
 #define HWCAP_LETTER(c) (UINT64_C(1) << ((c) - 'A'))
 
-typedef struct HwprobePair { int64_t key; uint64_t value; } HwprobePair;
+typedef struct HwprobePair {
+    int64_t key;
+    uint64_t value;
+} HwprobePair;
 
 // What the machine can do follows from AT_HWCAP: one bit a letter.
 static uint64_t hwprobe_value(const LinuxProcess *process, int64_t key) {

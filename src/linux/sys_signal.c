@@ -139,9 +139,7 @@ long sys_kill(LinuxThread *t, const uint64_t args[6]) { return host_syscall(SYS_
 
 long sys_tkill(LinuxThread *t, const uint64_t args[6]) { return host_syscall(SYS_tkill, args[0], args[1], 0, 0, 0, 0); }
 
-long sys_tgkill(LinuxThread *t, const uint64_t args[6]) {
-    return host_syscall(SYS_tgkill, args[0], args[1], args[2], 0, 0, 0);
-}
+long sys_tgkill(LinuxThread *t, const uint64_t args[6]) { return host_syscall(SYS_tgkill, args[0], args[1], args[2], 0, 0, 0); }
 
 // A process may send itself a siginfo that looks like a fault's, which the host's handler could not tell from one.
 static bool send_to_self(LinuxThread *t, bool self, int signal, uint64_t info_address, long *result) {

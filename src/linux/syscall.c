@@ -36,7 +36,8 @@ enum {
 #undef STRUCT
 #undef TABLE
 };
-#define A(...)      {__VA_ARGS__}
+#define A(...)                                                                                                                     \
+    { __VA_ARGS__ }
 #define IN(name)    (ARG_STRUCT | ARG_IN | STRUCT_##name)
 #define OUT(name)   (ARG_STRUCT | ARG_OUT | STRUCT_##name)
 #define INOUT(name) (ARG_STRUCT | ARG_IN | ARG_OUT | STRUCT_##name)
@@ -44,11 +45,10 @@ enum {
 #define ENUM(name)  (ARG_TABLE | TABLE_##name)
 
 static const SyscallRow rows[] = {
-#define PASS(number, call, arguments) [number] = {#call, .how = SYSCALL_PASS, .host = SYS_##call, .args = arguments},
-#define WAIT(number, call, arguments) [number] = {#call, .how = SYSCALL_WAIT, .host = SYS_##call, .args = arguments},
-#define CALL(number, call, function, arguments)                                                                        \
-    [number] = {#call, .how = SYSCALL_CALL, .handler = function, .args = arguments},
-#define NONE(number, call, why) [number] = {#call, why, .how = SYSCALL_ABSENT, .args = {HEX, HEX, HEX, HEX, HEX, HEX}},
+#define PASS(number, call, arguments)           [number] = {#call, .how = SYSCALL_PASS, .host = SYS_##call, .args = arguments},
+#define WAIT(number, call, arguments)           [number] = {#call, .how = SYSCALL_WAIT, .host = SYS_##call, .args = arguments},
+#define CALL(number, call, function, arguments) [number] = {#call, .how = SYSCALL_CALL, .handler = function, .args = arguments},
+#define NONE(number, call, why)                 [number] = {#call, why, .how = SYSCALL_ABSENT, .args = {HEX, HEX, HEX, HEX, HEX, HEX}},
 #include "linux/syscalls.def"
 #undef PASS
 #undef WAIT
@@ -75,8 +75,7 @@ static long to_host(LinuxThread *t, const SyscallRow *row, const uint64_t a[6]) 
 }
 
 // Apart from to_host for its large frame.
-static __attribute__((noinline)) long to_host_with_path(LinuxThread *t, const SyscallRow *row, const uint64_t args[6],
-                                                        int index) {
+static __attribute__((noinline)) long to_host_with_path(LinuxThread *t, const SyscallRow *row, const uint64_t args[6], int index) {
     char buffer[PATH_MAX];
     uint64_t translated[6] = {args[0], args[1], args[2], args[3], args[4], args[5]};
     int directory = index > 0 && row->args[index - 1] == ARG_ATFD ? (int)args[index - 1] : AT_FDCWD;
@@ -106,8 +105,7 @@ static long run(LinuxThread *t, const SyscallRow *row, const uint64_t args[6]) {
     return path < 0 ? to_host(t, row, args) : to_host_with_path(t, row, args, path);
 }
 
-static __attribute__((noinline)) long run_traced(LinuxThread *t, uint64_t number, const SyscallRow *row,
-                                                 const uint64_t args[6]) {
+static __attribute__((noinline)) long run_traced(LinuxThread *t, uint64_t number, const SyscallRow *row, const uint64_t args[6]) {
     StraceLine line;
     strace_begin(&line, t, number, row, args);
     long result = run(t, row, args);
@@ -126,7 +124,6 @@ void syscalls_list(FILE *out) {
     for (unsigned i = 0; i < ROW_COUNT; i++) {
         const SyscallRow *row = syscall_row(i);
         if (!row) continue;
-        fprintf(out, "%3u %-24s %s%s%s\n", i, row->name, how[row->how], row->reason ? ": " : "",
-                row->reason ? row->reason : "");
+        fprintf(out, "%3u %-24s %s%s%s\n", i, row->name, how[row->how], row->reason ? ": " : "", row->reason ? row->reason : "");
     }
 }

@@ -33,9 +33,10 @@ enum { HOST_STACK = 256 << 10, SIGNAL_SETXID = 33 };
 // What threads of one process share unless the guest says otherwise; here they always do at first.
 #define SHARED_FLAGS ((uint64_t)(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM))
 // What cannot be done to a thread, or not in a way that errors are told to the parent.
-#define UNABLE_FLAGS                                                                                                         \
-    ((uint64_t)(CLONE_PIDFD | CLONE_VFORK | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |         \
-                CLONE_NEWPID | CLONE_NEWNET) | ~(uint64_t)UINT32_MAX)
+#define UNABLE_FLAGS                                                                                                               \
+    ((uint64_t)(CLONE_PIDFD | CLONE_VFORK | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |          \
+                CLONE_NEWPID | CLONE_NEWNET) |                                                                                     \
+     ~(uint64_t)UINT32_MAX)
 
 typedef enum Go { GO_NOT_YET, GO_WAITED_FOR, GO } Go;
 

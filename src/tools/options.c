@@ -15,13 +15,13 @@
 enum { EXIT_USAGE = 1 };
 // Items of -d that are no bit of the engine's mask.
 #define LOG_NOCHAIN UINT32_C(0x80000000)
-#define LOG_ALL                                                                                                        \
-    (ENGINE_LOG_IN_ASM | ENGINE_LOG_OP | ENGINE_LOG_OP_OPT | ENGINE_LOG_OUT_ASM | ENGINE_LOG_EXEC | ENGINE_LOG_CPU |   \
+#define LOG_ALL                                                                                                                    \
+    (ENGINE_LOG_IN_ASM | ENGINE_LOG_OP | ENGINE_LOG_OP_OPT | ENGINE_LOG_OUT_ASM | ENGINE_LOG_EXEC | ENGINE_LOG_CPU |               \
      ENGINE_LOG_PAGE | ENGINE_LOG_STRACE | ENGINE_LOG_UNIMP)
 
 const OptionRow options_table[] = {
 #define GROUP(id, heading)
-#define OPTION(group, kind, field, value, names, argument, variable, qemu, help)                                       \
+#define OPTION(group, kind, field, value, names, argument, variable, qemu, help)                                                   \
     {group, kind, offsetof(Options, field), value, names, argument, variable, qemu, help},
 #include "tools/options.def"
 };
@@ -56,7 +56,10 @@ enum { SILENT_LOG_ITEMS = 2 };
 // ---- one option ---------------------------------------------------------------------------------------------------------
 
 // What is being read, for messages: "-cpu" or "KILN_CPU".
-typedef struct Source { Options *options; const char *name; } Source;
+typedef struct Source {
+    Options *options;
+    const char *name;
+} Source;
 
 static bool refuse(const Source *source, const char *argument, const char *expected) {
     fprintf(stderr, "kiln: %s: '%s' is not %s\n", source->name, argument, expected);
@@ -70,8 +73,7 @@ static bool without_effect(const Source *source, const char *argument, const cha
 }
 
 // Calls `each` with every part of a comma-separated list; stops at the first false.
-static bool for_each_item(const Source *source, const char *list, bool (*each)(const Source *, const char *, void *),
-                          void *field) {
+static bool for_each_item(const Source *source, const char *list, bool (*each)(const Source *, const char *, void *), void *field) {
     for (const char *at = list;;) {
         const char *comma = strchrnul(at, ',');
         char *item = strndup(at, (size_t)(comma - at));
@@ -184,8 +186,7 @@ static bool take_unused_number(const Source *source, const char *argument) {
 
 static bool take_page_size(const Source *source, const char *argument) {
     uint64_t value;
-    if (!read_size(argument, &value) || !value || (value & (value - 1)))
-        return refuse(source, argument, "a power of two");
+    if (!read_size(argument, &value) || !value || (value & (value - 1))) return refuse(source, argument, "a power of two");
     return value == (uint64_t)getpagesize() || without_effect(source, argument, "the page size is the host's");
 }
 
@@ -309,7 +310,11 @@ static void pass_on(Options *options, size_t *count, const char *word) {
 
 static bool is_for_this_program(const OptionRow *row) {
     switch (row->kind) {
-    case OPTION_ENV_SET: case OPTION_ENV_UNSET: case OPTION_UNUSED: case OPTION_UNUSED_NUMBER: case OPTION_PAGE_SIZE: return true;
+    case OPTION_ENV_SET:
+    case OPTION_ENV_UNSET:
+    case OPTION_UNUSED:
+    case OPTION_UNUSED_NUMBER:
+    case OPTION_PAGE_SIZE: return true;
     default:
         return row->offset == offsetof(Options, argv0) || row->offset == offsetof(Options, gdb) ||
                row->offset == offsetof(Options, child);
@@ -402,8 +407,7 @@ static size_t name_length(const char *text) { return (size_t)(strchrnul(text, '=
 static size_t remove_variable(char **environment, size_t count, const char *name) {
     size_t length = name_length(name), kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (strncmp(environment[i], name, length) != 0 || environment[i][length] != '=')
-            environment[kept++] = environment[i];
+        if (strncmp(environment[i], name, length) != 0 || environment[i][length] != '=') environment[kept++] = environment[i];
     return kept;
 }
 
@@ -426,8 +430,8 @@ char **options_environment(const Options *options, char **host_environment) {
 static char *log_name(const char *name) {
     const char *place = strstr(name, "%d");
     char *result;
-    int length = place ? asprintf(&result, "%.*s%d%s", (int)(place - name), name, (int)getpid(), place + 2)
-                       : asprintf(&result, "%s", name);
+    int length =
+        place ? asprintf(&result, "%.*s%d%s", (int)(place - name), name, (int)getpid(), place + 2) : asprintf(&result, "%s", name);
     if (length < 0) fatal("out of memory (options)");
     return result;
 }

@@ -13,37 +13,50 @@
 #include "guest/guest.h"
 
 typedef enum OptionKind {
-    OPTION_FLAG,       // bool = true
-    OPTION_NUMBER_SET, // unsigned = value
-    OPTION_ACTION,     // OptionsAction = value
-    OPTION_STRING,     // const char * = the argument
-    OPTION_SIZE,       // uint64_t, with suffix
-    OPTION_CPU,        // const char *, or `help`
-    OPTION_TIER,       // EngineTier
-    OPTION_MODE,       // OptionsMode
-    OPTION_LOG_ITEMS,  // uint32_t = ENGINE_LOG_*
-    OPTION_FILTER,     // engine.log_ranges and their count
-    OPTION_SEED,       // uint64_t seed, and `seeded`
-    OPTION_COMPLETION, // OptionsAction by the shell's name
-    OPTION_UNUSED,     // qemu-user's, without a meaning here; nothing is stored. Warns ...
+    OPTION_FLAG,          // bool = true
+    OPTION_NUMBER_SET,    // unsigned = value
+    OPTION_ACTION,        // OptionsAction = value
+    OPTION_STRING,        // const char * = the argument
+    OPTION_SIZE,          // uint64_t, with suffix
+    OPTION_CPU,           // const char *, or `help`
+    OPTION_TIER,          // EngineTier
+    OPTION_MODE,          // OptionsMode
+    OPTION_LOG_ITEMS,     // uint32_t = ENGINE_LOG_*
+    OPTION_FILTER,        // engine.log_ranges and their count
+    OPTION_SEED,          // uint64_t seed, and `seeded`
+    OPTION_COMPLETION,    // OptionsAction by the shell's name
+    OPTION_UNUSED,        // qemu-user's, without a meaning here; nothing is stored. Warns ...
     OPTION_UNUSED_NUMBER, // ... unless it is 0
-    OPTION_PAGE_SIZE,  // ... unless it is what the page size is
-    OPTION_PASS,       // uint32_t |= bit of the pass
-    OPTION_ENV_SET,    // appends to env_edits
-    OPTION_ENV_UNSET,  // the same
+    OPTION_PAGE_SIZE,     // ... unless it is what the page size is
+    OPTION_PASS,          // uint32_t |= bit of the pass
+    OPTION_ENV_SET,       // appends to env_edits
+    OPTION_ENV_UNSET,     // the same
 } OptionKind;
 
 typedef enum OptionsAction {
-    OPTIONS_RUN, OPTIONS_PRINT_HELP, OPTIONS_PRINT_VERSION, OPTIONS_PRINT_MAN,
-    OPTIONS_LIST_CPUS, OPTIONS_LIST_LOG, OPTIONS_LIST_PASSES, OPTIONS_LIST_SYSCALLS,
-    OPTIONS_COMPLETE_BASH, OPTIONS_COMPLETE_ZSH,
+    OPTIONS_RUN,
+    OPTIONS_PRINT_HELP,
+    OPTIONS_PRINT_VERSION,
+    OPTIONS_PRINT_MAN,
+    OPTIONS_LIST_CPUS,
+    OPTIONS_LIST_LOG,
+    OPTIONS_LIST_PASSES,
+    OPTIONS_LIST_SYSCALLS,
+    OPTIONS_COMPLETE_BASH,
+    OPTIONS_COMPLETE_ZSH,
 } OptionsAction;
 
 typedef enum OptionsMode { MODE_NONE } OptionsMode;
 
 // One -E (text is "VAR=VALUE") or -U (text is "VAR"), to be done in order.
-typedef struct EnvEdit { const char *text; bool unset; } EnvEdit;
-typedef struct EnvEdits { EnvEdit *items; size_t count; } EnvEdits;
+typedef struct EnvEdit {
+    const char *text;
+    bool unset;
+} EnvEdit;
+typedef struct EnvEdits {
+    EnvEdit *items;
+    size_t count;
+} EnvEdits;
 
 typedef struct Options {
     // -- the guest's world
@@ -55,23 +68,23 @@ typedef struct Options {
     uint64_t stack_size;       // 0: the host's limit
     uint64_t seed;             // if seeded
     bool seeded;
-    EnvEdits env_edits;        // for options_environment
+    EnvEdits env_edits; // for options_environment
     // -- the program
-    const char *program;       // file to load
+    const char *program; // file to load
     int guest_argc;
-    char **guest_argv;         // guest_argc entries, then NULL
+    char **guest_argv; // guest_argc entries, then NULL
     // -- Kiln itself
-    EngineOptions engine;      // complete but for `features` (cpu model) and `log` (options_open_log)
-    uint32_t log_items;        // -d; with `strace` it makes engine.log_mask
+    EngineOptions engine; // complete but for `features` (cpu model) and `log` (options_open_log)
+    uint32_t log_items;   // -d; with `strace` it makes engine.log_mask
     bool strace;
-    const char *gdb;           // where to wait for a debugger, or NULL
+    const char *gdb; // where to wait for a debugger, or NULL
     OptionsMode mode;
     bool stats;
-    const char *log_file;      // NULL: stderr
-    bool child;                // the guest executed this program: go on with the log, say nothing twice
-    char unused;               // the field of options that store nothing
-    char **pass_on;            // Kiln's own options for another program that the guest executes, then NULL: --child, then as
-                               // given, without those that were for this program alone (-0, -E, -U, -g) or have no meaning
+    const char *log_file; // NULL: stderr
+    bool child;           // the guest executed this program: go on with the log, say nothing twice
+    char unused;          // the field of options that store nothing
+    char **pass_on;       // Kiln's own options for another program that the guest executes, then NULL: --child, then as
+                          // given, without those that were for this program alone (-0, -E, -U, -g) or have no meaning
     OptionsAction action;
 } Options;
 
@@ -107,7 +120,10 @@ typedef struct OptionRow {
     const char *names, *argument, *variable, *qemu_variable, *help;
 } OptionRow;
 
-typedef struct LogItem { uint32_t bit; const char *name, *help; } LogItem;
+typedef struct LogItem {
+    uint32_t bit;
+    const char *name, *help;
+} LogItem;
 
 extern const OptionRow options_table[];
 extern const size_t options_table_size;

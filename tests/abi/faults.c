@@ -28,18 +28,19 @@ static void handle(int signal, void (*handler)(int, siginfo_t *, void *), int fl
 
 static bool saw(int signal, int code, void *address) {
     bool same = signal_seen == signal && code_seen == code && address_seen == address;
-    if (!same) printf("got signal %d code %d address %p, expected %d %d %p\n", signal_seen, code_seen, address_seen, signal,
-                      code, address);
+    if (!same)
+        printf("got signal %d code %d address %p, expected %d %d %p\n", signal_seen, code_seen, address_seen, signal, code,
+               address);
     signal_seen = 0;
     return same;
 }
 
-#define FAULT(statement)                                                                                               \
-    do {                                                                                                               \
-        if (sigsetjmp(jump, 1) == 0) {                                                                                 \
-            statement;                                                                                                 \
-            CHECK(!"no fault: " #statement);                                                                           \
-        }                                                                                                              \
+#define FAULT(statement)                                                                                                           \
+    do {                                                                                                                           \
+        if (sigsetjmp(jump, 1) == 0) {                                                                                             \
+            statement;                                                                                                             \
+            CHECK(!"no fault: " #statement);                                                                                       \
+        }                                                                                                                          \
     } while (0)
 
 static char *pages(size_t n, int prot) { return mmap(NULL, n * 4096, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }

@@ -47,8 +47,8 @@ static void locking(void) {
     pid_t child = fork();
     if (child == 0) {
         struct flock other = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-        bool good = fcntl(fd, F_GETLK, &other) == 0 && other.l_type == F_WRLCK && other.l_pid == getppid() &&
-                    other.l_start == 2 && other.l_len == 3;
+        bool good = fcntl(fd, F_GETLK, &other) == 0 && other.l_type == F_WRLCK && other.l_pid == getppid() && other.l_start == 2 &&
+                    other.l_len == 3;
         other = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_SET};
         good &= fcntl(fd, F_SETLK, &other) == -1 && (errno == EAGAIN || errno == EACCES);
         struct sigaction action = {.sa_handler = alarmed};

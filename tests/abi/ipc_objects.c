@@ -36,7 +36,10 @@ static void semaphores(void) {
 }
 
 static void messages(void) {
-    struct { long type; char text[8]; } m = {3, "message"};
+    struct {
+        long type;
+        char text[8];
+    } m = {3, "message"};
     struct msqid_ds ds;
     int id = msgget(IPC_PRIVATE, 0600);
     CHECK(id >= 0 && msgsnd(id, &m, 8, 0) == 0);

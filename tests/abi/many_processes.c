@@ -86,7 +86,10 @@ static long status_value(const char *key) {
     return value;
 }
 
-typedef struct Size { long virtual_kb, resident_kb, threads; int descriptors, mappings; } Size;
+typedef struct Size {
+    long virtual_kb, resident_kb, threads;
+    int descriptors, mappings;
+} Size;
 
 static Size measure(void) {
     return (Size){status_value("VmSize"), status_value("RssAnon"), status_value("Threads"), open_descriptors(), mappings()};

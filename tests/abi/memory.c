@@ -44,7 +44,7 @@ static void placing(void) {
     CHECK(munmap(a + PAGE, PAGE) == 0 && !readable(a + PAGE) && readable(a) && readable(a + 2 * PAGE));
     CHECK(mmap(a + PAGE, PAGE, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0) == a + PAGE && writable(a + PAGE));
     CHECK(munmap(a + PAGE, PAGE) == 0 && mmap(a + PAGE, PAGE, RW, ANON, -1, 0) == a + PAGE); // a hint that is free
-    CHECK(mmap(a, PAGE, RW, ANON, -1, 0) != a);                                               // and one that is not
+    CHECK(mmap(a, PAGE, RW, ANON, -1, 0) != a);                                              // and one that is not
     CHECK_ERROR((long)mmap(NULL, zero, RW, ANON, -1, 0), EINVAL);
     CHECK_ERROR((long)mmap(a + 1, PAGE, RW, ANON | MAP_FIXED, -1, 0), EINVAL);
     CHECK_ERROR((long)mmap(NULL, huge, RW, ANON, -1, 0), ENOMEM);

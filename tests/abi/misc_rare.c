@@ -37,13 +37,20 @@ static void asynchronous(void) {
     struct io_event event;
     struct timespec ts = {2, 0};
     int fd = open("file", O_RDWR | O_CREAT, 0600);
-    struct iocb write_it = {.aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = (uint32_t)fd, .aio_buf = (uint64_t) "later",
-                            .aio_nbytes = 5, .aio_data = 42}, *list[1] = {&write_it};
+    struct iocb write_it = {.aio_lio_opcode = IOCB_CMD_PWRITE,
+                            .aio_fildes = (uint32_t)fd,
+                            .aio_buf = (uint64_t) "later",
+                            .aio_nbytes = 5,
+                            .aio_data = 42},
+                *list[1] = {&write_it};
     CHECK(syscall(SYS_io_setup, 2, &context) == 0 && syscall(SYS_io_submit, context, 1, list) == 1);
     CHECK(syscall(SYS_io_getevents, context, 1, 1, &event, &ts) == 1 && event.data == 42 && event.res == 5);
     CHECK(pread(fd, text, 8, 0) == 5 && memcmp(text, "later", 5) == 0);
     uint64_t none = 0;
-    struct { const void *set; size_t size; } mask = {&none, 8};
+    struct {
+        const void *set;
+        size_t size;
+    } mask = {&none, 8};
     ts.tv_sec = 0;
     CHECK(syscall(SYS_io_pgetevents, context, 0, 1, &event, &ts, &mask) == 0);
     CHECK(fails(syscall(SYS_io_cancel, context, &write_it, &event), EINVAL));
@@ -53,7 +60,11 @@ static void asynchronous(void) {
     CHECK((r == 0 && cached[0] <= 1) || errno == ENOSYS || errno == EOPNOTSUPP);
     r = syscall(FCHMODAT2, AT_FDCWD, "file", 0640, AT_SYMLINK_NOFOLLOW);
     CHECK(r == 0 || errno == ENOSYS);
-    struct { unsigned bytes; int type; unsigned char data[128]; } handle = {.bytes = 128};
+    struct {
+        unsigned bytes;
+        int type;
+        unsigned char data[128];
+    } handle = {.bytes = 128};
     int mount_id;
     CHECK(syscall(SYS_name_to_handle_at, AT_FDCWD, "file", &handle, &mount_id, 0) == 0 || errno == EOPNOTSUPP);
     CHECK(fails(syscall(SYS_open_by_handle_at, -1, &handle, O_RDONLY), EBADF) || errno == EPERM || errno == ESTALE);

@@ -31,7 +31,8 @@ static void forking(void) {
     if (child == 0) _exit(getppid() == parent && getpid() != parent && gettid() == getpid() ? 42 : 1);
     CHECK(status_of(child) == 42 << 8);
     child = fork();
-    if (child == 0) for (;;) pause();
+    if (child == 0)
+        for (;;) pause();
     CHECK(waitpid(child, &status, WNOHANG) == 0);
     kill(child, SIGTERM);
     CHECK(status_of(child) == SIGTERM);

@@ -37,8 +37,11 @@ static struct {
 static void add_reserved(uint64_t *p, uint64_t n) {
 #ifdef __riscv
     uint64_t old, failed;
-    do __asm__ volatile("lr.d.aq %0, (%2)\n add %0, %0, %3\n sc.d.rl %1, %0, (%2)"
-                        : "=&r"(old), "=&r"(failed) : "r"(p), "r"(n) : "memory");
+    do
+        __asm__ volatile("lr.d.aq %0, (%2)\n add %0, %0, %3\n sc.d.rl %1, %0, (%2)"
+                         : "=&r"(old), "=&r"(failed)
+                         : "r"(p), "r"(n)
+                         : "memory");
     while (failed);
 #else
     __atomic_fetch_add(p, n, __ATOMIC_SEQ_CST);
@@ -48,8 +51,11 @@ static void add_reserved(uint64_t *p, uint64_t n) {
 static void add_reserved32(uint32_t *p, uint32_t n) {
 #ifdef __riscv
     uint32_t old, failed;
-    do __asm__ volatile("lr.w %0, (%2)\n addw %0, %0, %3\n sc.w %1, %0, (%2)"
-                        : "=&r"(old), "=&r"(failed) : "r"(p), "r"(n) : "memory");
+    do
+        __asm__ volatile("lr.w %0, (%2)\n addw %0, %0, %3\n sc.w %1, %0, (%2)"
+                         : "=&r"(old), "=&r"(failed)
+                         : "r"(p), "r"(n)
+                         : "memory");
     while (failed);
 #else
     __atomic_fetch_add(p, n, __ATOMIC_SEQ_CST);
@@ -105,7 +111,7 @@ static void sums(void) {
     const uint64_t n = ROUNDS;
     together(THREADS, contend);
     CHECK(shared.added == THREADS * (n * (n - 1) / 2));
-    CHECK(shared.added32 == (uint32_t)-(3 * THREADS * ROUNDS));
+    CHECK(shared.added32 == (uint32_t) - (3 * THREADS * ROUNDS));
     CHECK(shared.bits == 0xffffffff && shared.flipped == 0);
     CHECK(shared.half == (uint16_t)(THREADS * ROUNDS) && shared.byte == (uint8_t)(THREADS * ROUNDS));
     CHECK(shared.largest == THREADS * n && shared.smallest == 1);
@@ -136,7 +142,9 @@ static void locks(void) {
 // ---- litmus tests --------------------------------------------------------------------------------------------------------
 // Each round all threads start together (a generation is announced), run once, and report; the first thread judges.
 enum { SLOTS = 64 };
-typedef struct Line { _Alignas(64) _Atomic uint64_t value; } Line;
+typedef struct Line {
+    _Alignas(64) _Atomic uint64_t value;
+} Line;
 static Line x[SLOTS], y[SLOTS];
 static _Atomic uint64_t generation, finished;
 static _Atomic int over;
@@ -231,9 +239,7 @@ static void independent_reads(int me, int slot) {
     default: seen[3][slot][0] = atomic_load(&y[slot].value), seen[3][slot][1] = atomic_load(&x[slot].value); break;
     }
 }
-static bool disagree(int slot) {
-    return seen[2][slot][0] && !seen[2][slot][1] && seen[3][slot][0] && !seen[3][slot][1];
-}
+static bool disagree(int slot) { return seen[2][slot][0] && !seen[2][slot][1] && seen[3][slot][0] && !seen[3][slot][1]; }
 
 // Coherence: reads of one location never go back.
 static void coherence(int me, int slot) {

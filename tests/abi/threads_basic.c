@@ -186,8 +186,8 @@ static void futexes(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     CHECK_ERROR(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, 1, &now, NULL, 1), ETIMEDOUT);
     CHECK_ERROR(syscall(SYS_futex, bad_address, FUTEX_WAIT, 1, NULL, NULL, 0), EFAULT);
-    CHECK(syscall(SYS_futex, &word, FUTEX_WAKE_OP, 1, (void *)1, &other,
-                  FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 0)) == 0 && other == 5);
+    CHECK(syscall(SYS_futex, &word, FUTEX_WAKE_OP, 1, (void *)1, &other, FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 0)) == 0 &&
+          other == 5);
 }
 
 // A mutex whose owner ends without letting it go.
@@ -212,7 +212,8 @@ static void dead_owners(void) {
     for (int i = 0; i < 30; i++) {
         pthread_create(&thread, NULL, die_with_them, NULL);
         if (i & 1) pthread_join(thread, NULL);
-        else while (!__atomic_load_n(&have_both, __ATOMIC_ACQUIRE)) sched_yield();
+        else
+            while (!__atomic_load_n(&have_both, __ATOMIC_ACQUIRE)) sched_yield();
         have_both = 0;
         good += pthread_mutex_lock(&robust) == EOWNERDEAD && pthread_mutex_lock(&inherits) == EOWNERDEAD;
         good += pthread_mutex_consistent(&robust) == 0 && pthread_mutex_consistent(&inherits) == 0;

@@ -27,7 +27,9 @@ static void linger(unsigned *state) {
     switch (dice(state) % 4) {
     case 0: sched_yield(); break;
     case 1: brief(dice(state) % 300); break;
-    case 2: for (volatile unsigned i = 0, n = dice(state) % 2000; i < n; i++) {} break;
+    case 2:
+        for (volatile unsigned i = 0, n = dice(state) % 2000; i < n; i++) {}
+        break;
     default: break;
     }
 }

@@ -134,8 +134,9 @@ static bool resolution_agrees(ClockCall *call, clockid_t clock) {
 }
 
 static void clocks(void) {
-    static const clockid_t all[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID,
-        CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_TAI};
+    static const clockid_t all[] = {CLOCK_REALTIME,          CLOCK_MONOTONIC,     CLOCK_PROCESS_CPUTIME_ID,
+                                    CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE,
+                                    CLOCK_MONOTONIC_COARSE,  CLOCK_BOOTTIME,      CLOCK_TAI};
     ClockCall *time_of = look_up("__vdso_clock_gettime"), *resolution_of = look_up("__vdso_clock_getres");
     if (!CHECK(time_of && resolution_of)) return;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -229,7 +230,10 @@ __attribute__((noinline)) static void on_signal(int signal) {
 static void riscv_alone(void) {
     void *sigreturn = look_up("__vdso_rt_sigreturn");
     long (*flush)(void *, void *, unsigned long) = look_up("__vdso_flush_icache");
-    struct { int64_t key; uint64_t value; } pair = {3, 0};
+    struct {
+        int64_t key;
+        uint64_t value;
+    } pair = {3, 0};
     long (*probe)(void *, size_t, size_t, void *, unsigned) = look_up("__vdso_riscv_hwprobe");
     CHECK(RISCV ? sigreturn && flush && probe : !sigreturn);
     CHECK(!RISCV || (flush && flush(&pair, &pair + 1, 0) == 0));

@@ -27,8 +27,8 @@ static void check_image(const ElfImage *image, const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static ElfImage image;
     char error[300] = "";
-    ElfError result = elf_parse_header(&image, data, size < ELF_HEADER_BYTES ? size : ELF_HEADER_BYTES, EM_WANTED, error,
-                                       sizeof error);
+    ElfError result =
+        elf_parse_header(&image, data, size < ELF_HEADER_BYTES ? size : ELF_HEADER_BYTES, EM_WANTED, error, sizeof error);
     REQUIRE((result == ELF_OK) == (error[0] == '\0'));
     if (result != ELF_OK) return 0;
     size_t bytes = (size_t)image.phdr_count * ELF_PHDR_BYTES;

@@ -27,11 +27,13 @@ static void require_valid(const KirBlock *block) {
 static void require_same(const KirBlock *a, const KirBlock *b) {
     REQUIRE(a->pc == b->pc && a->mode == b->mode && a->guest_bytes == b->guest_bytes && a->guest_insns == b->guest_insns);
     REQUIRE(a->image_base == b->image_base && a->image_valid == b->image_valid);
-    REQUIRE(a->count == b->count && a->exit_count == b->exit_count && a->wide_count == b->wide_count && a->fault_count == b->fault_count);
+    REQUIRE(a->count == b->count && a->exit_count == b->exit_count && a->wide_count == b->wide_count &&
+            a->fault_count == b->fault_count);
     for (uint32_t i = 0; i < a->count; i++) REQUIRE(memcmp(&a->insns[i], &b->insns[i], sizeof *a->insns) == 0);
     for (uint32_t i = 0; i < a->wide_count; i++) REQUIRE(a->wides[i].lo == b->wides[i].lo && a->wides[i].hi == b->wides[i].hi);
     for (uint32_t i = 0; i < a->fault_count; i++)
-        REQUIRE(a->faults[i].at == b->faults[i].at && a->faults[i].global == b->faults[i].global && a->faults[i].value == b->faults[i].value);
+        REQUIRE(a->faults[i].at == b->faults[i].at && a->faults[i].global == b->faults[i].global &&
+                a->faults[i].value == b->faults[i].value);
 }
 
 static KirBlock *through_text(const KirBlock *block) {

@@ -24,7 +24,11 @@ typedef struct Settings {
     bool movable, through_text;
 } Settings;
 
-typedef struct Code { const uint8_t *bytes; size_t size; uint64_t pc; } Code;
+typedef struct Code {
+    const uint8_t *bytes;
+    size_t size;
+    uint64_t pc;
+} Code;
 
 static Engine *engines[ENGINES];
 static Arena arena;
@@ -46,7 +50,8 @@ static void set_up(void) {
 static Settings read_settings(const uint8_t *h) {
     static const uint64_t pages[] = {0x10000, 0x7fffe000, 0x7fff12345000, 0};
     static const uint64_t features[] = {RV_FEATURES_GC, RV_FEATURES_RVA22, RV_FEATURES_MAX, RV_FEATURE_I};
-    Settings s = {.features = features[h[0] & 3], .mode = (h[0] >> 2 & 3) % 3, .movable = h[0] >> 4 & 1, .through_text = h[0] >> 5 & 1};
+    Settings s = {
+        .features = features[h[0] & 3], .mode = (h[0] >> 2 & 3) % 3, .movable = h[0] >> 4 & 1, .through_text = h[0] >> 5 & 1};
     s.pc = pages[h[0] >> 6] + (h[1] & 1 ? 4096 - (h[1] & 0xfeu) : h[1]);
     s.max_insns = 1 + h[2] % 64;
     s.engine = h[3] & (ENGINES - 1);
@@ -88,8 +93,14 @@ static KirBlock *translate(const Settings *s, const Code *code, unsigned max_ins
     kir->image_base = s->movable ? 0x10000 : 0;
     KirBuilder builder;
     kir_builder_init(&builder, kir);
-    GuestTranslation t = {.builder = &builder, .pc = s->pc, .mode = s->mode, .features = s->features, .max_insns = max_insns,
-                          .bytes = code->bytes, .size = s->first < code->size ? s->first : code->size, .fetch = fetch,
+    GuestTranslation t = {.builder = &builder,
+                          .pc = s->pc,
+                          .mode = s->mode,
+                          .features = s->features,
+                          .max_insns = max_insns,
+                          .bytes = code->bytes,
+                          .size = s->first < code->size ? s->first : code->size,
+                          .fetch = fetch,
                           .context = (void *)(uintptr_t)code};
     guest_riscv64.translate(&t);
     require_valid(kir, "translation");

@@ -33,30 +33,25 @@ static inline void flush(void) {
     unsigned done = 0;
     while (done < out_used) {
         long n = syscall4(SYS_WRITE, 1, (long)(out + done), out_used - done, 0);
-        if (n <= 0)
-            syscall4(SYS_EXIT, 3, 0, 0, 0);
+        if (n <= 0) syscall4(SYS_EXIT, 3, 0, 0, 0);
         done += n;
     }
     out_used = 0;
 }
 
 static inline void put(const char *text) {
-    if (out_used > sizeof out - 256)
-        flush();
-    while (*text)
-        out[out_used++] = *text++;
+    if (out_used > sizeof out - 256) flush();
+    while (*text) out[out_used++] = *text++;
 }
 
 static inline void put_hex(uint64_t v) {
-    for (int i = 60; i >= 0; i -= 4)
-        out[out_used++] = "0123456789abcdef"[v >> i & 15];
+    for (int i = 60; i >= 0; i -= 4) out[out_used++] = "0123456789abcdef"[v >> i & 15];
 }
 
 static inline void put_dec(unsigned v) {
     char text[12], *p = text + 11;
     *p = 0;
-    do
-        *--p = '0' + v % 10;
+    do *--p = '0' + v % 10;
     while (v /= 10);
     put(p);
 }
@@ -65,8 +60,7 @@ static inline void put_line(const char *what, const char *reg, int index, uint64
     put(what);
     put(" ");
     put(reg);
-    if (index >= 0)
-        put_dec(index);
+    if (index >= 0) put_dec(index);
     put(" ");
     put_hex(v);
     put("\n");
@@ -83,7 +77,10 @@ typedef struct Context {
 } Context;
 _Static_assert(offsetof(Context, x) == 176, "uc_mcontext");
 
-typedef struct Info { int32_t signal, error, code, pad; uint64_t address; } Info;
+typedef struct Info {
+    int32_t signal, error, code, pad;
+    uint64_t address;
+} Info;
 
 static inline uint32_t insn_at(uint64_t pc) {
     const uint16_t *p = (const uint16_t *)pc;
@@ -94,16 +91,21 @@ typedef void SignalHandler(int number, const Info *info, Context *context);
 
 static inline void catch_signals(SignalHandler *handler) {
     static const int numbers[] = {SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV};
-    static struct { void *handler; uint64_t flags, mask; } action;
-    static struct { void *base; uint64_t flags, size; } stack;
+    static struct {
+        void *handler;
+        uint64_t flags, mask;
+    } action;
+    static struct {
+        void *base;
+        uint64_t flags, size;
+    } stack;
     static uint8_t signal_stack[16384] __attribute__((aligned(16)));
     stack.base = signal_stack;
     stack.size = sizeof signal_stack;
     syscall4(SYS_SIGALTSTACK, (long)&stack, 0, 0, 0);
     action.handler = (void *)handler;
     action.flags = 0x08000000 | 4; // SA_ONSTACK | SA_SIGINFO
-    for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        syscall4(SYS_SIGACTION, numbers[i], (long)&action, 0, 8);
+    for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++) syscall4(SYS_SIGACTION, numbers[i], (long)&action, 0, 8);
 }
 
 #endif

@@ -9,21 +9,13 @@
 #include "ir/kir.h"
 
 extern unsigned checks_passed, checks_failed;
-#define CHECK(condition, ...)                                                                                \
-    do {                                                                                                     \
-        if (condition)                                                                                       \
-            checks_passed++;                                                                                 \
-        else if (checks_failed++ < 50)                                                                       \
-            printf("FAIL %s:%d: ", __FILE__, __LINE__), printf(__VA_ARGS__), putchar('\n');                  \
+#define CHECK(condition, ...)                                                                                                      \
+    do {                                                                                                                           \
+        if (condition) checks_passed++;                                                                                            \
+        else if (checks_failed++ < 50) printf("FAIL %s:%d: ", __FILE__, __LINE__), printf(__VA_ARGS__), putchar('\n');             \
     } while (0)
 
-enum {
-    MXCSR_NEAREST = 0x1f80,
-    MXCSR_DOWN = 0x3f80,
-    MXCSR_UP = 0x5f80,
-    MXCSR_ZERO = 0x7f80,
-    MXCSR_STICKY = 0x3d
-};
+enum { MXCSR_NEAREST = 0x1f80, MXCSR_DOWN = 0x3f80, MXCSR_UP = 0x5f80, MXCSR_ZERO = 0x7f80, MXCSR_STICKY = 0x3d };
 
 static inline uint32_t read_mxcsr(void) {
     uint32_t mxcsr;

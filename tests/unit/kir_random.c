@@ -68,9 +68,7 @@ static uint64_t corner_value(uint64_t *state) {
     uint64_t choice = next(state);
     switch (choice & 7) {
     case 0: return next(state) >> (choice >> 8 & 63);
-    case 1:
-        return 0x3ff0000000000000 + (next(state) & 0x803fffffffffffff) -
-               0x0010000000000000 * (choice >> 8 & 31);                            // near 1
+    case 1: return 0x3ff0000000000000 + (next(state) & 0x803fffffffffffff) - 0x0010000000000000 * (choice >> 8 & 31); // near 1
     case 2: return 0xffffffff00000000 | (0x3f000000 + (next(state) & 0x80ffffff)); // a boxed single near 1
     case 3: return next(state);
     default: return corners[(choice >> 8) % (sizeof corners / sizeof *corners)];
@@ -78,26 +76,22 @@ static uint64_t corner_value(uint64_t *state) {
 }
 
 // ---- the guest ----------------------------------------------------------------------------------
-#define X(n)                                                                                                 \
+#define X(n)                                                                                                                       \
     { "x" #n, n * 8, KIR_I64 }
-#define F(n)                                                                                                 \
+#define F(n)                                                                                                                       \
     { "f" #n, 128 + n * 8, KIR_F64 }
-#define V(n)                                                                                                 \
+#define V(n)                                                                                                                       \
     { "v" #n, 192 + n * 16, KIR_V128 }
-static const KirGlobal globals[RANDOM_GLOBALS] = {
-    X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), X(13), X(14), X(15),
-    F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), V(0), V(1), V(2),  V(3),  V(4),  V(5),  V(6),  V(7)};
+static const KirGlobal globals[RANDOM_GLOBALS] = {X(0),  X(1),  X(2),  X(3),  X(4),  X(5), X(6), X(7), X(8), X(9), X(10),
+                                                  X(11), X(12), X(13), X(14), X(15), F(0), F(1), F(2), F(3), F(4), F(5),
+                                                  F(6),  F(7),  V(0),  V(1),  V(2),  V(3), V(4), V(5), V(6), V(7)};
 #undef X
 #undef F
 #undef V
 enum { FIRST_FLOAT = RANDOM_INT, FIRST_VECTOR = RANDOM_INT + RANDOM_FLOAT };
 
-static uint64_t mix(void *cpu, uint64_t a, uint64_t b, uint64_t c) {
-    return (a ^ b << 7) * 0x9e3779b97f4a7c15u + (c & 0);
-}
-static uint64_t mix3(void *cpu, uint64_t a, uint64_t b, uint64_t c) {
-    return (a & 0xffffffff) + 3 * (b & 0xffff) + (c & 1);
-}
+static uint64_t mix(void *cpu, uint64_t a, uint64_t b, uint64_t c) { return (a ^ b << 7) * 0x9e3779b97f4a7c15u + (c & 0); }
+static uint64_t mix3(void *cpu, uint64_t a, uint64_t b, uint64_t c) { return (a & 0xffffffff) + 3 * (b & 0xffff) + (c & 1); }
 static uint64_t read_global(void *cpu, uint64_t a, uint64_t b, uint64_t c) {
     uint64_t value;
     memcpy(&value, ((Cpu *)cpu)->guest + globals[a & 15].offset, 8);
@@ -137,8 +131,7 @@ static KirRef emit(Random *r, KirOp op, KirType type, unsigned aux, uint32_t a, 
     const KirOpFacts *facts = &kir_op_facts[op];
     if (!facts->free_type) insn.type = facts->result;
     KirType result = kir_result_type(&insn);
-    KirRef value =
-        r->making == RANDOM_RAW ? kir_append(r->block, insn) : kir_emit(&r->builder, op, type, aux, a, b, c);
+    KirRef value = r->making == RANDOM_RAW ? kir_append(r->block, insn) : kir_emit(&r->builder, op, type, aux, a, b, c);
     keep(r, value, result);
     return value;
 }
@@ -146,9 +139,7 @@ static KirRef emit(Random *r, KirOp op, KirType type, unsigned aux, uint32_t a, 
 static KirRef constant(Random *r, KirType type, uint64_t value) {
     unsigned bits = kir_type_bits(type);
     if (r->making == RANDOM_BUILT) return kir_const(&r->builder, type, value);
-    return kir_append(
-        r->block,
-        (KirInsn){.op = KIR_CONST, .type = (uint8_t)type, .c = KIR_NONE, .imm = kir_low_bits(value, bits)});
+    return kir_append(r->block, (KirInsn){.op = KIR_CONST, .type = (uint8_t)type, .c = KIR_NONE, .imm = kir_low_bits(value, bits)});
 }
 
 static KirRef wide_constant(Random *r, KirType type) {
@@ -158,18 +149,12 @@ static KirRef wide_constant(Random *r, KirType type) {
 
 static KirRef get(Random *r, unsigned global) {
     if (r->making == RANDOM_BUILT) return kir_get(&r->builder, global);
-    return kir_append(
-        r->block,
-        (KirInsn){.op = KIR_GET, .type = globals[global].type, .a = global, .b = KIR_NONE, .c = KIR_NONE});
+    return kir_append(r->block, (KirInsn){.op = KIR_GET, .type = globals[global].type, .a = global, .b = KIR_NONE, .c = KIR_NONE});
 }
 
 static void set(Random *r, unsigned global, KirRef value) {
-    if (r->making == RANDOM_BUILT)
-        kir_set(&r->builder, global, value);
-    else
-        kir_append(
-            r->block,
-            (KirInsn){.op = KIR_SET, .type = globals[global].type, .a = global, .b = value, .c = KIR_NONE});
+    if (r->making == RANDOM_BUILT) kir_set(&r->builder, global, value);
+    else kir_append(r->block, (KirInsn){.op = KIR_SET, .type = globals[global].type, .a = global, .b = value, .c = KIR_NONE});
 }
 
 static KirRef get_int(Random *r) { return get(r, below(r, RANDOM_INT)); }
@@ -288,9 +273,7 @@ static unsigned operand_types(KirOp op, KirType type) {
     case KIR_ZEXT: return (T_WORD | T_NARROW) & narrower;
     case KIR_TRUNC: return (T_WORD | T_NARROW) & ~narrower & ~(1u << type);
     case KIR_BITCAST:
-        return bits == 32   ? 1 << KIR_I32 | 1 << KIR_F32
-               : bits == 64 ? 1 << KIR_I64 | 1 << KIR_F64 | 1 << KIR_V64
-                            : T_128;
+        return bits == 32 ? 1 << KIR_I32 | 1 << KIR_F32 : bits == 64 ? 1 << KIR_I64 | 1 << KIR_F64 | 1 << KIR_V64 : T_128;
     case KIR_LO64:
     case KIR_HI64: return T_128;
     case KIR_CRC32: return T_WORD | 1 << KIR_I8 | 1 << KIR_I16;
@@ -342,8 +325,7 @@ static unsigned lane_sizes(KirOp op, KirType type) {
 
 static unsigned vector_aux(Random *r, KirOp op, KirType type) {
     unsigned sizes = lane_sizes(op, type), size = below(r, 4);
-    while (!(sizes >> size & 1))
-        size = below(r, 4);
+    while (!(sizes >> size & 1)) size = below(r, 4);
     unsigned aux = size | (one_in(r, 2) ? KIR_VEC_SIGNED : 0);
     bool is_float = op >= KIR_VFADD && op <= KIR_VFCVTN;
     if (is_float) return aux | (one_in(r, 3) ? KIR_VEC_NAN_ARM : 0) | (one_in(r, 2) ? KIR_VEC_VARIANT : 0);
@@ -358,8 +340,7 @@ static unsigned vector_aux(Random *r, KirOp op, KirType type) {
 static unsigned float_aux(Random *r, KirOp op) {
     unsigned aux = one_in(r, 3) ? below(r, KIR_RMM + 1) : KIR_RDYN;
     if (one_in(r, 4)) aux |= KIR_FP_NAN_ARM;
-    if (op == KIR_FMA)
-        aux |= (one_in(r, 2) ? KIR_FP_NEG_PRODUCT : 0) | (one_in(r, 2) ? KIR_FP_NEG_ADDEND : 0);
+    if (op == KIR_FMA) aux |= (one_in(r, 2) ? KIR_FP_NEG_PRODUCT : 0) | (one_in(r, 2) ? KIR_FP_NEG_ADDEND : 0);
     if ((op == KIR_FMIN || op == KIR_FMAX) && !one_in(r, 3)) aux |= KIR_FP_NUMBER;
     if ((op == KIR_FTOI || op == KIR_ITOF) && one_in(r, 2)) aux |= KIR_FP_UNSIGNED;
     if (op == KIR_FTOI && one_in(r, 3)) aux |= KIR_FP_NAN_ZERO;
@@ -434,8 +415,7 @@ static void value_operation(Random *r, KirOp op) {
     KirType type = pick_type(r, result_types(op));
     unsigned aux = pick_aux(r, op, type);
     const char *letters = kir_op_info[op].operands;
-    uint32_t a = op == KIR_FSETROUND || op == KIR_FSETFLAGS ? environment_operand(r, op)
-                                                            : operand(r, letters[0], op, type, aux);
+    uint32_t a = op == KIR_FSETROUND || op == KIR_FSETFLAGS ? environment_operand(r, op) : operand(r, letters[0], op, type, aux);
     uint32_t b = operand(r, letters[1], op, type, aux), c = operand(r, letters[2], op, type, aux);
     emit(r, op, type, aux, a, b, c);
 }
@@ -445,8 +425,7 @@ static KirRef address(Random *r, unsigned align) {
     unsigned start = one_in(r, 60) ? RANDOM_BUFFER - 64 : 64;
     KirRef mask = constant(r, KIR_I64, (start == 64 ? RANDOM_BUFFER / 2 - 1 : 255) & ~(uint64_t)(align - 1));
     KirRef offset = emit(r, KIR_AND, KIR_I64, 0, get_int(r), mask, KIR_NONE);
-    return emit(r, KIR_ADD, KIR_I64, 0, offset, constant(r, KIR_I64, (uint64_t)(uintptr_t)r->buffer + start),
-                KIR_NONE);
+    return emit(r, KIR_ADD, KIR_I64, 0, offset, constant(r, KIR_I64, (uint64_t)(uintptr_t)r->buffer + start), KIR_NONE);
 }
 
 static unsigned size_within(Random *r, KirType type) {
@@ -455,16 +434,12 @@ static unsigned size_within(Random *r, KirType type) {
 }
 
 static void memory_operation(Random *r, KirOp op) {
-    unsigned types = op == KIR_AMO   ? T_WORD
-                     : op == KIR_CAS ? T_WORD | 1 << KIR_I128
-                                     : T_ALL & ~(1u << KIR_I1);
+    unsigned types = op == KIR_AMO ? T_WORD : op == KIR_CAS ? T_WORD | 1 << KIR_I128 : T_ALL & ~(1u << KIR_I1);
     KirType type = pick_type(r, types);
     unsigned mem = size_within(r, type);
     bool atomic = op == KIR_CAS || op == KIR_AMO;
     bool aligned = atomic ? !one_in(r, 16) : one_in(r, 2);
-    bool checked = atomic && !aligned
-                       ? true
-                       : one_in(r, aligned ? 2 : 8); // misaligned atomics are left to the tiers otherwise
+    bool checked = atomic && !aligned ? true : one_in(r, aligned ? 2 : 8); // misaligned atomics are left to the tiers otherwise
     if (aligned && one_in(r, 4)) mem |= KIR_MEM_ATOMIC;
     if (checked) mem |= KIR_MEM_ALIGNED;
     if (one_in(r, 3)) mem |= below(r, 4) << 4; // acquire, release
@@ -472,38 +447,28 @@ static void memory_operation(Random *r, KirOp op) {
     KirRef at = address(r, aligned ? 16 : 1);
     int displacement = ((int)below(r, 8) - 4) * (aligned ? 16 : 3);
     KirRef x = op == KIR_LOAD ? KIR_NONE : value(r, type);
-    if (op == KIR_LOAD)
-        emit(r, op, type, mem, at, (uint32_t)displacement, KIR_NONE);
-    else if (op == KIR_STORE)
-        emit(r, op, type, mem, at, x, (uint32_t)displacement);
-    else
-        emit(r, op, type, mem, at, x, op == KIR_AMO ? below(r, KIR_AMO_CLEAR + 1) : value(r, type));
+    if (op == KIR_LOAD) emit(r, op, type, mem, at, (uint32_t)displacement, KIR_NONE);
+    else if (op == KIR_STORE) emit(r, op, type, mem, at, x, (uint32_t)displacement);
+    else emit(r, op, type, mem, at, x, op == KIR_AMO ? below(r, KIR_AMO_CLEAR + 1) : value(r, type));
 }
 
 static void helper_call(Random *r, KirOp op) {
     unsigned number = op == KIR_CALL3 ? 1 : (unsigned[]){0, 2, 3, 4}[below(r, 4)];
     const KirHelper *helper = &helpers[number];
     KirRef x[3];
-    for (int i = 0; i < 3; i++)
-        x[i] = helper->operands[i] == KIR_VOID ? KIR_NONE : value(r, (KirType)helper->operands[i]);
+    for (int i = 0; i < 3; i++) x[i] = helper->operands[i] == KIR_VOID ? KIR_NONE : value(r, (KirType)helper->operands[i]);
     KirRef result;
-    if (r->making == RANDOM_BUILT)
-        result = kir_call(&r->builder, number, x[0], x[1], x[2]);
+    if (r->making == RANDOM_BUILT) result = kir_call(&r->builder, number, x[0], x[1], x[2]);
     else if (op == KIR_CALL3)
-        result = kir_append(
-            r->block,
-            (KirInsn){
-                .op = op, .type = helper->result, .aux = (uint16_t)number, .a = x[0], .b = x[1], .c = x[2]});
-    else
         result = kir_append(r->block,
-                            (KirInsn){.op = op, .type = helper->result, .a = number, .b = x[0], .c = x[1]});
+                            (KirInsn){.op = op, .type = helper->result, .aux = (uint16_t)number, .a = x[0], .b = x[1], .c = x[2]});
+    else result = kir_append(r->block, (KirInsn){.op = op, .type = helper->result, .a = number, .b = x[0], .c = x[1]});
     keep(r, result, (KirType)helper->result);
 }
 
 static unsigned new_exit(Random *r) {
     uint64_t target = BASE_PC + 4 * below(r, 4096);
-    if (one_in(r, 6))
-        return kir_exit_exception(&r->builder, (KirException)below(r, KIR_EXC_RESUME + 1), target);
+    if (one_in(r, 6)) return kir_exit_exception(&r->builder, (KirException)below(r, KIR_EXC_RESUME + 1), target);
     return kir_exit_direct(&r->builder, target);
 }
 
@@ -514,10 +479,8 @@ static void append(Random *r, KirOp op, unsigned aux, uint32_t a, uint32_t b, ui
 static void side_exit(Random *r) {
     KirRef taken = value(r, KIR_I1), rarely = emit(r, KIR_AND, KIR_I1, 0, taken, value(r, KIR_I1), KIR_NONE);
     unsigned exit = new_exit(r);
-    if (r->making == RANDOM_BUILT)
-        kir_exit_if(&r->builder, rarely, exit);
-    else
-        append(r, KIR_EXIT_IF, 0, rarely, exit, KIR_NONE);
+    if (r->making == RANDOM_BUILT) kir_exit_if(&r->builder, rarely, exit);
+    else append(r, KIR_EXIT_IF, 0, rarely, exit, KIR_NONE);
 }
 
 static void final_exit(Random *r) {
@@ -525,18 +488,12 @@ static void final_exit(Random *r) {
     unsigned kind = below(r, 3), taken = new_exit(r), other = new_exit(r);
     KirJumpHint hint = (KirJumpHint)below(r, KIR_JUMP_RETURN + 1);
     bool built = r->making == RANDOM_BUILT;
-    if (kind == 0 && built)
-        kir_exit(&r->builder, taken);
-    else if (kind == 1 && built)
-        kir_exit_cond(&r->builder, cond, taken, other);
-    else if (built)
-        kir_exit_ind(&r->builder, x, hint);
-    else if (kind == 0)
-        append(r, KIR_EXIT, 0, taken, KIR_NONE, KIR_NONE);
-    else if (kind == 1)
-        append(r, KIR_EXIT_COND, 0, cond, taken, other);
-    else
-        append(r, KIR_EXIT_IND, hint, x, KIR_NONE, KIR_NONE);
+    if (kind == 0 && built) kir_exit(&r->builder, taken);
+    else if (kind == 1 && built) kir_exit_cond(&r->builder, cond, taken, other);
+    else if (built) kir_exit_ind(&r->builder, x, hint);
+    else if (kind == 0) append(r, KIR_EXIT, 0, taken, KIR_NONE, KIR_NONE);
+    else if (kind == 1) append(r, KIR_EXIT_COND, 0, cond, taken, other);
+    else append(r, KIR_EXIT_IND, hint, x, KIR_NONE, KIR_NONE);
 }
 
 static void write_results(Random *r) {
@@ -562,29 +519,21 @@ static void any_operation(Random *r) {
     case 3: side_exit(r); return;
     case 4: helper_call(r, one_in(r, 3) ? KIR_CALL3 : KIR_CALL); return;
     case 5:
-        if (one_in(r, 2))
-            emit(r, KIR_FENCE, KIR_VOID, below(r, 32), KIR_NONE, KIR_NONE, KIR_NONE);
-        else if (one_in(r, 2))
-            append(r, KIR_POLL, 0, new_exit(r), KIR_NONE, KIR_NONE);
-        else
-            append(r, KIR_NOP, 0, KIR_NONE, KIR_NONE, KIR_NONE);
+        if (one_in(r, 2)) emit(r, KIR_FENCE, KIR_VOID, below(r, 32), KIR_NONE, KIR_NONE, KIR_NONE);
+        else if (one_in(r, 2)) append(r, KIR_POLL, 0, new_exit(r), KIR_NONE, KIR_NONE);
+        else append(r, KIR_NOP, 0, KIR_NONE, KIR_NONE, KIR_NONE);
         return;
     default: break;
     }
     KirOp op;
-    do
-        op = (KirOp)(KIR_ADD + below(r, (r->scalar ? KIR_FSETROUND + 1 : KIR_OP_COUNT) - KIR_ADD));
-    while (kir_op_info[op].flags & ~(KIR_FLAG_PURE | KIR_FLAG_FPENV) ||
-           (r->scalar && op >= KIR_PAIR && op <= KIR_HI64));
+    do op = (KirOp)(KIR_ADD + below(r, (r->scalar ? KIR_FSETROUND + 1 : KIR_OP_COUNT) - KIR_ADD));
+    while (kir_op_info[op].flags & ~(KIR_FLAG_PURE | KIR_FLAG_FPENV) || (r->scalar && op >= KIR_PAIR && op <= KIR_HI64));
     value_operation(r, op);
 }
 
-KirBlock *kir_random_block(Arena *arena, RandomMaking making, uint64_t seed, unsigned size,
-                           const uint8_t *buffer) {
-    Random r = {
-        .making = making, .scalar = kir_random_is_scalar(seed), .state = seed * 2 + 1, .buffer = buffer};
-    for (int i = 0; i < 8; i++)
-        next(&r.state);
+KirBlock *kir_random_block(Arena *arena, RandomMaking making, uint64_t seed, unsigned size, const uint8_t *buffer) {
+    Random r = {.making = making, .scalar = kir_random_is_scalar(seed), .state = seed * 2 + 1, .buffer = buffer};
+    for (int i = 0; i < 8; i++) next(&r.state);
     r.block = kir_block_new(arena, &kir_random_world, BASE_PC, 0);
     r.block->guest_insns = size;
     r.block->guest_bytes = 4 * size;
@@ -592,8 +541,7 @@ KirBlock *kir_random_block(Arena *arena, RandomMaking making, uint64_t seed, uns
     if (making == RANDOM_RAW) r.block->folded = false;
     for (unsigned i = 0; i < size; i++) {
         kir_insn_start(&r.builder, BASE_PC + 4 * i, 4);
-        for (unsigned n = 1 + below(&r, 4); n; n--)
-            any_operation(&r);
+        for (unsigned n = 1 + below(&r, 4); n; n--) any_operation(&r);
         write_results(&r);
     }
     final_exit(&r);
@@ -602,8 +550,7 @@ KirBlock *kir_random_block(Arena *arena, RandomMaking making, uint64_t seed, uns
 
 void kir_random_state(Cpu *cpu, uint64_t seed, uint8_t *buffer) {
     uint64_t state = seed * 2 + 1;
-    for (int i = 0; i < 8; i++)
-        next(&state);
+    for (int i = 0; i < 8; i++) next(&state);
     memset(cpu->guest, 0, sizeof cpu->guest);
     for (unsigned i = 0; i < 40; i++) { // all of the globals lie in the first 320 bytes
         uint64_t x = corner_value(&state);
@@ -615,8 +562,7 @@ void kir_random_state(Cpu *cpu, uint64_t seed, uint8_t *buffer) {
     }
     cpu->poll = (next(&state) >> 40 & 15) == 0;
     cpu->host_mxcsr = 0x1f80;
-    cpu->guest_mxcsr =
-        0x1f80 | (uint32_t)(next(&state) >> 40 & 3) << 13 | (uint32_t)(next(&state) >> 40 & 0x3d);
+    cpu->guest_mxcsr = 0x1f80 | (uint32_t)(next(&state) >> 40 & 3) << 13 | (uint32_t)(next(&state) >> 40 & 0x3d);
     cpu->pc = BASE_PC;
     cpu->fault = (CpuFault){0};
 }

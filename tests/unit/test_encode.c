@@ -9,9 +9,9 @@
 
 static const char *const r64[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                   "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
-static const char *const r32[] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi",
+static const char *const r32[] = {"eax", "ecx", "edx",  "ebx",  "esp",  "ebp",  "esi",  "edi",
                                   "r8d", "r9d", "r10d", "r11d", "r12d", "r13d", "r14d", "r15d"};
-static const char *const r8[] = {"al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil",
+static const char *const r8[] = {"al",  "cl",  "dl",   "bl",   "spl",  "bpl",  "sil",  "dil",
                                  "r8b", "r9b", "r10b", "r11b", "r12b", "r13b", "r14b", "r15b"};
 
 enum { MAX_CASES = 60000 };
@@ -40,7 +40,8 @@ static char *mem_text(const char *size, Mem m) {
     static int next;
     char *out = text[next++ & 3];
     int n = sprintf(out, "%s ptr [%s", size, r64[m.base]);
-    if (m.index != NO_REG) n += m.scale ? sprintf(out + n, " + %d*%s", 1 << m.scale, r64[m.index]) : sprintf(out + n, " + %s", r64[m.index]);
+    if (m.index != NO_REG)
+        n += m.scale ? sprintf(out + n, " + %d*%s", 1 << m.scale, r64[m.index]) : sprintf(out + n, " + %s", r64[m.index]);
     if (m.disp > 0) n += sprintf(out + n, " + %d", m.disp);
     if (m.disp < 0) n += sprintf(out + n, " - %d", -m.disp);
     sprintf(out + n, "]");
@@ -153,7 +154,8 @@ int main(void) {
     }
     fclose(hex);
     char command[256];
-    snprintf(command, sizeof command, "llvm-mc -disassemble -triple=x86_64 -mattr=+avx,+bmi2,+fma --output-asm-variant=1 %s 2>&1", path);
+    snprintf(command, sizeof command, "llvm-mc -disassemble -triple=x86_64 -mattr=+avx,+bmi2,+fma --output-asm-variant=1 %s 2>&1",
+             path);
     FILE *in = popen(command, "r");
     char line[512];
     int passed = 0, failed = 0, n = 0;

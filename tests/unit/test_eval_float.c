@@ -30,9 +30,8 @@ static const uint64_t d_one = 0x3ff0000000000000, d_inf = 0x7ff0000000000000, d_
                       d_snan = 0x7ff0000000000001;
 
 static uint64_t random_float(FloatFormat format) {
-    static const uint64_t singles[] = {0,          1,          0x007fffff, S_MIN,     0x3f7fffff, S_ONE,
-                                       0x3f800001, 0x4b7fffff, 0x4b800000, S_MAX,     S_INF,      S_NAN,
-                                       S_SNAN,     0x7fffffff, 0x4f000000, 0x5f000000};
+    static const uint64_t singles[] = {0,          1,     0x007fffff, S_MIN, 0x3f7fffff, S_ONE,      0x3f800001, 0x4b7fffff,
+                                       0x4b800000, S_MAX, S_INF,      S_NAN, S_SNAN,     0x7fffffff, 0x4f000000, 0x5f000000};
     static const uint64_t doubles[] = {0,
                                        1,
                                        0x000fffffffffffff,
@@ -65,8 +64,8 @@ static uint64_t random_float(FloatFormat format) {
 }
 
 // ---- chosen cases -------------------------------------------------------------------------------
-static void expect(const char *what, KirOp op, KirType type, KirType from, unsigned aux, uint64_t a,
-                   uint64_t b, uint64_t c, uint64_t result, unsigned flags) {
+static void expect(const char *what, KirOp op, KirType type, KirType from, unsigned aux, uint64_t a, uint64_t b, uint64_t c,
+                   uint64_t result, unsigned flags) {
     Run r = {.insn = {.op = op, .type = type, .aux = (uint16_t)aux},
              .types = {from, from, from},
              .a = scalar(a),
@@ -75,13 +74,12 @@ static void expect(const char *what, KirOp op, KirType type, KirType from, unsig
     for (unsigned soft = 0; soft < 2; soft++) {
         kir_eval_never_hard = soft;
         uint64_t got = run(&r).i;
-        CHECK(got == result && r.flags == flags, "%s: %s = %#lx flags %#x, expected %#lx flags %#x", what,
-              kir_op_info[op].name, got, r.flags, result, flags);
+        CHECK(got == result && r.flags == flags, "%s: %s = %#lx flags %#x, expected %#lx flags %#x", what, kir_op_info[op].name,
+              got, r.flags, result, flags);
     }
     kir_eval_never_hard = false;
 }
-static void single(const char *what, KirOp op, unsigned aux, uint32_t a, uint32_t b, uint32_t c,
-                   uint32_t result, unsigned flags) {
+static void single(const char *what, KirOp op, unsigned aux, uint32_t a, uint32_t b, uint32_t c, uint32_t result, unsigned flags) {
     expect(what, op, KIR_F32, KIR_F32, aux, a, b, c, result, flags);
 }
 
@@ -112,8 +110,7 @@ static void test_arithmetic_cases(void) {
     single("Arm: addend first", KIR_FMA, arm, 0x7fc00001, 0x7fc00002, 0x7fc00003, 0x7fc00003, 0);
     single("Arm: negated NaN", KIR_FMA, arm | KIR_FP_NEG_PRODUCT, 0x7fc00001, S_ONE, S_ONE, 0xffc00001, 0);
     single("-(a*b)+c", KIR_FMA, dyn | KIR_FP_NEG_PRODUCT, 0x40000000, 0x40400000, S_ONE, 0xc0a00000, 0);
-    single("-(a*b)-c", KIR_FMA, dyn | KIR_FP_NEG_PRODUCT | KIR_FP_NEG_ADDEND, 0x40000000, 0x40400000, S_ONE,
-           0xc0e00000, 0);
+    single("-(a*b)-c", KIR_FMA, dyn | KIR_FP_NEG_PRODUCT | KIR_FP_NEG_ADDEND, 0x40000000, 0x40400000, S_ONE, 0xc0e00000, 0);
     single("tie away", KIR_FADD, KIR_RMM, S_ONE, 0x33800000, 0, 0x3f800001, NX);
     single("tie to even", KIR_FADD, KIR_RNE, S_ONE, 0x33800000, 0, S_ONE, NX);
 }
@@ -134,13 +131,9 @@ static void test_min_max_cases(void) {
 }
 
 static void compare_case(KirFcmp kind, uint64_t a, uint64_t b, bool result, unsigned flags) {
-    Run r = {.insn = {.op = KIR_FCMP, .type = KIR_F64, .aux = kind},
-             .types = {KIR_F64, KIR_F64},
-             .a = scalar(a),
-             .b = scalar(b)};
+    Run r = {.insn = {.op = KIR_FCMP, .type = KIR_F64, .aux = kind}, .types = {KIR_F64, KIR_F64}, .a = scalar(a), .b = scalar(b)};
     uint64_t got = run(&r).i;
-    CHECK(got == result && r.flags == flags, "fcmp kind %d of %#lx, %#lx: %lu flags %#x", kind, a, b, got,
-          r.flags);
+    CHECK(got == result && r.flags == flags, "fcmp kind %d of %#lx, %#lx: %lu flags %#x", kind, a, b, got, r.flags);
 }
 
 static void test_compare_cases(void) {
@@ -151,8 +144,8 @@ static void test_compare_cases(void) {
         compare_case(kind, d_one, d_snan, kind == KIR_FUNORD, NV);
         bool less = kind == KIR_FLT || kind == KIR_FLE || kind == KIR_FLT_S || kind == KIR_FLE_S;
         bool greater = kind == KIR_FGT || kind == KIR_FGE || kind == KIR_FGT_S || kind == KIR_FGE_S;
-        bool equal = kind == KIR_FEQ || kind == KIR_FEQ_S || kind == KIR_FLE || kind == KIR_FLE_S ||
-                     kind == KIR_FGE || kind == KIR_FGE_S;
+        bool equal =
+            kind == KIR_FEQ || kind == KIR_FEQ_S || kind == KIR_FLE || kind == KIR_FLE_S || kind == KIR_FGE || kind == KIR_FGE_S;
         compare_case(kind, d_one, two, less, 0);
         compare_case(kind, d_one | minus, two | minus, greater, 0);
         compare_case(kind, 0, minus, equal, 0);
@@ -160,8 +153,7 @@ static void test_compare_cases(void) {
     }
 }
 
-static void to_int(const char *what, KirType type, unsigned aux, double value, uint64_t result,
-                   unsigned flags) {
+static void to_int(const char *what, KirType type, unsigned aux, double value, uint64_t result, unsigned flags) {
     uint64_t bits;
     memcpy(&bits, &value, 8);
     expect(what, KIR_FTOI, type, KIR_F64, aux, bits, 0, 0, result, flags);
@@ -201,16 +193,13 @@ static void test_conversion_cases(void) {
     expect("2^32 - 1", KIR_ITOF, KIR_F64, KIR_I32, KIR_RDYN | u, 0xffffffff, 0, 0, 0x41efffffffe00000, 0);
     expect("0", KIR_ITOF, KIR_F32, KIR_I32, KIR_RDN, 0, 0, 0, 0, 0);
     expect("signalling", KIR_FTOF, KIR_F64, KIR_F32, KIR_RDYN, S_SNAN, 0, 0, d_nan, NV);
-    expect("Arm payload", KIR_FTOF, KIR_F64, KIR_F32, KIR_RDYN | KIR_FP_NAN_ARM, 0xff800001, 0, 0,
-           0xfff8000020000000, NV);
-    expect("Arm payload, narrow", KIR_FTOF, KIR_F32, KIR_F64, KIR_RDYN | KIR_FP_NAN_ARM, 0xfff8000020000001,
-           0, 0, 0xffc00001, 0);
+    expect("Arm payload", KIR_FTOF, KIR_F64, KIR_F32, KIR_RDYN | KIR_FP_NAN_ARM, 0xff800001, 0, 0, 0xfff8000020000000, NV);
+    expect("Arm payload, narrow", KIR_FTOF, KIR_F32, KIR_F64, KIR_RDYN | KIR_FP_NAN_ARM, 0xfff8000020000001, 0, 0, 0xffc00001, 0);
     expect("largest half", KIR_FTOH, KIR_I32, KIR_F32, KIR_RNE, 0x477fe000, 0, 0, 0x7bff, 0);
     expect("half overflow", KIR_FTOH, KIR_I32, KIR_F32, KIR_RNE, 0x477ff000, 0, 0, 0x7c00, OF | NX);
     expect("half, rounded once", KIR_FTOH, KIR_I32, KIR_F64, KIR_RNE, 0x3ff0020000000001, 0, 0, 0x3c01, NX);
     expect("subnormal half", KIR_HTOF, KIR_F32, KIR_I32, KIR_RDYN, 0xffff0001, 0, 0, 0x33800000, 0);
-    expect("half signalling", KIR_HTOF, KIR_F32, KIR_I32, KIR_RDYN | KIR_FP_NAN_ARM, 0xfc01, 0, 0, 0xffc02000,
-           NV);
+    expect("half signalling", KIR_HTOF, KIR_F32, KIR_I32, KIR_RDYN | KIR_FP_NAN_ARM, 0xfc01, 0, 0, 0xffc02000, NV);
     single("2.5 to integral", KIR_FROUND, KIR_RNE, 0x40200000, 0, 0, 0x40000000, 0);
     single("2.5, exact asked", KIR_FROUND, KIR_RUP | KIR_FP_EXACT, 0x40200000, 0, 0, 0x40400000, NX);
     single("-0.4", KIR_FROUND, KIR_RMM, 0xbecccccd, 0, 0, 0x80000000, 0);
@@ -219,18 +208,12 @@ static void test_conversion_cases(void) {
 }
 
 static void test_classes(void) {
-    static const uint64_t numbers[10] = {0xff800000, 0xbf800000, 0x80000001, 0x80000000, 0,
-                                         1,          S_ONE,      S_INF,      S_SNAN,     S_NAN};
-    for (unsigned i = 0; i < 10; i++) {
-        expect("class", KIR_FCLASS, KIR_I64, KIR_F32, 0, numbers[i], 0, 0, (uint64_t)1 << i, 0);
-    }
+    static const uint64_t numbers[10] = {0xff800000, 0xbf800000, 0x80000001, 0x80000000, 0, 1, S_ONE, S_INF, S_SNAN, S_NAN};
+    for (unsigned i = 0; i < 10; i++) { expect("class", KIR_FCLASS, KIR_I64, KIR_F32, 0, numbers[i], 0, 0, (uint64_t)1 << i, 0); }
 }
 
 static void test_environment(void) {
-    Run r = {.insn = {.op = KIR_FSETFLAGS, .type = KIR_VOID},
-             .types = {KIR_I64},
-             .a = scalar(NV | UF),
-             .mxcsr = MXCSR_UP | 0x2e};
+    Run r = {.insn = {.op = KIR_FSETFLAGS, .type = KIR_VOID}, .types = {KIR_I64}, .a = scalar(NV | UF), .mxcsr = MXCSR_UP | 0x2e};
     run(&r);
     CHECK(r.flags == (NV | UF), "fsetflags replaces all flags: %#x", r.flags);
     r = (Run){.insn = {.op = KIR_FGETFLAGS, .type = KIR_I64}, .mxcsr = MXCSR_UP | 0x2c};
@@ -256,14 +239,11 @@ static void test_estimates(void) {
     FloatContext context = {0};
     CHECK(float_estimate(&context, FORMAT_SINGLE, KIR_FEST_RECP, S_ONE) == 0x3f7f8000, "frecpe 1");
     CHECK(float_estimate(&context, FORMAT_SINGLE, KIR_FEST_RSQRT, S_ONE) == 0x3f7f8000, "frsqrte 1");
-    CHECK(float_estimate(&context, FORMAT_DOUBLE, KIR_FEST_RSQRT, 0x4010000000000000) == 0x3fdff00000000000,
-          "frsqrte 4");
+    CHECK(float_estimate(&context, FORMAT_DOUBLE, KIR_FEST_RSQRT, 0x4010000000000000) == 0x3fdff00000000000, "frsqrte 4");
     CHECK(float_estimate(&context, FORMAT_SINGLE, KIR_FEST_URECP, 0x80000000) == 0xff800000, "urecpe 0.5");
     CHECK(float_estimate(&context, FORMAT_SINGLE, KIR_FEST_RECPX, 0x40000000) == 0x3f800000, "frecpx 2");
     for (unsigned n = 0; n < 20000; n++) { // within 2^-8 of the truth, both kinds, normal results
-        double x = ldexp(1.0 + (double)(next_random(&seed) >> 12) * 0x1p-52,
-                         (int)(next_random(&seed) % 2000) - 1000),
-               estimate;
+        double x = ldexp(1.0 + (double)(next_random(&seed) >> 12) * 0x1p-52, (int)(next_random(&seed) % 2000) - 1000), estimate;
         uint64_t bits;
         memcpy(&bits, &x, 8);
         bits = float_estimate(&context, FORMAT_DOUBLE, n & 1 ? KIR_FEST_RECP : KIR_FEST_RSQRT, bits);
@@ -272,8 +252,7 @@ static void test_estimates(void) {
         CHECK(error < 0x1p-8, "estimate of %a: %a", x, estimate);
     }
     CHECK(context.flags == 0, "estimates raise nothing: %#x", context.flags);
-    CHECK(soft_step(&context, FORMAT_SINGLE, KIR_FSTEP_RECPS, S_INF, 0) == 0x40000000 && context.flags == 0,
-          "frecps inf, 0");
+    CHECK(soft_step(&context, FORMAT_SINGLE, KIR_FSTEP_RECPS, S_INF, 0) == 0x40000000 && context.flags == 0, "frecps inf, 0");
     CHECK(soft_step(&context, FORMAT_SINGLE, KIR_FSTEP_RSQRTS, S_ONE, S_ONE) == S_ONE, "frsqrts 1, 1");
     CHECK(soft_step(&context, FORMAT_SINGLE, KIR_FSTEP_MULX, 0xff800000, 0) == 0xc0000000, "fmulx -inf, 0");
 }
@@ -295,17 +274,15 @@ static void test_soft_against_hard(void) {
             flags[soft] = flags_of(read_mxcsr());
         }
         write_mxcsr(MXCSR_NEAREST);
-        CHECK(results[0] == results[1] && flags[0] == flags[1],
-              "%s%u mxcsr %#x of %#lx, %#lx, %#lx: host %#lx %#x, exact %#lx %#x", names[op],
-              format == FORMAT_DOUBLE ? 64u : 32u, mode, a, b, c, results[0], flags[0], results[1], flags[1]);
+        CHECK(results[0] == results[1] && flags[0] == flags[1], "%s%u mxcsr %#x of %#lx, %#lx, %#lx: host %#lx %#x, exact %#lx %#x",
+              names[op], format == FORMAT_DOUBLE ? 64u : 32u, mode, a, b, c, results[0], flags[0], results[1], flags[1]);
     }
     kir_eval_never_hard = false;
 }
 
 static bool has_f16c(void) {
     unsigned eax, ebx, ecx, edx;
-    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) &&
-           hard_has_fma(); // the latter: AVX state is saved
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) && hard_has_fma(); // the latter: AVX state is saved
 }
 
 // Conversions have exact code alone; the host's instructions judge it wherever they mean the same.
@@ -364,8 +341,7 @@ static void test_conversions_against_host(void) {
             if (f16c) {
                 __asm__ volatile("vcvtps2ph $4, %1, %0" : "=x"(r) : "x"(vs) : "memory");
                 host = (uint16_t)_mm_cvtsi128_si32(_mm_castps_si128(r));
-            } else
-                skip = true;
+            } else skip = true;
         }
         }
         unsigned flags = flags_of(read_mxcsr());
@@ -387,12 +363,8 @@ static void test_conversions_against_host(void) {
             exact = soft_to_int(&context, FORMAT_SINGLE, 32, false, false, s);
             if (context.flags & NV) host = exact;
             break;
-        case 4:
-            exact = soft_from_int(&context, FORMAT_DOUBLE, (int64_t)d < 0, (int64_t)d < 0 ? -d : d);
-            break;
-        case 5:
-            exact = soft_from_int(&context, FORMAT_SINGLE, (int64_t)d < 0, (int64_t)d < 0 ? -d : d);
-            break;
+        case 4: exact = soft_from_int(&context, FORMAT_DOUBLE, (int64_t)d < 0, (int64_t)d < 0 ? -d : d); break;
+        case 5: exact = soft_from_int(&context, FORMAT_SINGLE, (int64_t)d < 0, (int64_t)d < 0 ? -d : d); break;
         case 6:
             exact = soft_round(&context, FORMAT_DOUBLE, true, d);
             if (float_is_nan(FORMAT_DOUBLE, d)) host = exact;
@@ -402,9 +374,8 @@ static void test_conversions_against_host(void) {
             if (float_is_nan(FORMAT_SINGLE, s)) host = exact;
         }
         if (!skip)
-            CHECK(host == exact && flags == context.flags,
-                  "conversion %u mxcsr %#x of %#lx / %#lx: host %#lx %#x, exact %#lx %#x", n >> 2 & 7, mode,
-                  d, s, host, flags, exact, context.flags);
+            CHECK(host == exact && flags == context.flags, "conversion %u mxcsr %#x of %#lx / %#lx: host %#lx %#x, exact %#lx %#x",
+                  n >> 2 & 7, mode, d, s, host, flags, exact, context.flags);
     }
     for (unsigned h = 0; f16c && h < 0x10000; h++) {
         FloatContext context = {.arm = true};
@@ -412,8 +383,7 @@ static void test_conversions_against_host(void) {
         write_mxcsr(MXCSR_NEAREST);
         __asm__ volatile("vcvtph2ps %1, %0" : "=x"(r) : "x"(_mm_cvtsi32_si128((int)h)) : "memory");
         uint32_t host = (uint32_t)_mm_cvtsi128_si32(_mm_castps_si128(r)), flags = flags_of(read_mxcsr());
-        CHECK(soft_convert(&context, FORMAT_HALF, FORMAT_SINGLE, h) == host && context.flags == flags,
-              "half %#x", h);
+        CHECK(soft_convert(&context, FORMAT_HALF, FORMAT_SINGLE, h) == host && context.flags == flags, "half %#x", h);
     }
     write_mxcsr(MXCSR_NEAREST);
 }
@@ -440,14 +410,10 @@ static void test_ties_away(void) {
         for (int i = 0; i < 2; i++) {
             uint64_t bits = cut64(next_random(&seed), fraction), r = next_random(&seed);
             if (r & 1) bits &= ~(uint64_t)0 << (fraction / 2);
-            operands[i] =
-                bits | (bias - 12 + (r >> 8) % 25) << fraction | (r & 2 ? float_sign_bit(format) : 0);
+            operands[i] = bits | (bias - 12 + (r >> 8) % 25) << fraction | (r & 2 ? float_sign_bit(format) : 0);
         }
         uint64_t a = operands[0], b = operands[1];
-        __float128 x = quad(format, a), y = quad(format, b),
-                   exact = op == FLOAT_ADD   ? x + y
-                           : op == FLOAT_SUB ? x - y
-                                             : x * y;
+        __float128 x = quad(format, a), y = quad(format, b), exact = op == FLOAT_ADD ? x + y : op == FLOAT_SUB ? x - y : x * y;
         write_mxcsr(MXCSR_DOWN);
         uint64_t low = hard_arithmetic((HardOp)op, format, a, b);
         write_mxcsr(MXCSR_UP);
@@ -460,8 +426,7 @@ static void test_ties_away(void) {
         unsigned flags = flags_of(read_mxcsr());
         write_mxcsr(MXCSR_NEAREST);
         CHECK(got == expected && flags == (low != high && exact != 0 ? NX : 0u),
-              "ties away, op %d of %#lx, %#lx: %#lx flags %#x, expected %#lx", op, a, b, got, flags,
-              expected);
+              "ties away, op %d of %#lx, %#lx: %#lx flags %#x, expected %#lx", op, a, b, got, flags, expected);
     }
 }
 
@@ -469,40 +434,31 @@ static void test_ties_away(void) {
 // number.
 static void test_tininess(void) {
     for (unsigned n = 0; n < 100000; n++) {
-        uint64_t a = S_MIN + (uint32_t)(next_random(&seed) % 64),
-                 b = S_ONE - (uint32_t)(next_random(&seed) % 64);
+        uint64_t a = S_MIN + (uint32_t)(next_random(&seed) % 64), b = S_ONE - (uint32_t)(next_random(&seed) % 64);
         FloatContext before = {.round = (KirRound)(n & 3), .arm = true}, after = {.round = (KirRound)(n & 3)};
-        uint64_t result = soft_mul(&before, FORMAT_SINGLE, a, b),
-                 same = soft_mul(&after, FORMAT_SINGLE, a, b);
-        __float128 exact = quad(FORMAT_SINGLE, a) * quad(FORMAT_SINGLE, b),
-                   least = quad(FORMAT_SINGLE, S_MIN);
+        uint64_t result = soft_mul(&before, FORMAT_SINGLE, a, b), same = soft_mul(&after, FORMAT_SINGLE, a, b);
+        __float128 exact = quad(FORMAT_SINGLE, a) * quad(FORMAT_SINGLE, b), least = quad(FORMAT_SINGLE, S_MIN);
         bool inexact = quad(FORMAT_SINGLE, result) != exact;
-        CHECK(result == same && before.flags == (inexact ? NX | (exact < least ? UF : 0u) : 0u),
-              "tininess of %#lx * %#lx", a, b);
+        CHECK(result == same && before.flags == (inexact ? NX | (exact < least ? UF : 0u) : 0u), "tininess of %#lx * %#lx", a, b);
     }
 }
 
 // The lane-wise operations are the scalar ones.
 static void test_lanes(void) {
-    static const KirOp vector_ops[] = {KIR_VFADD, KIR_VFSUB, KIR_VFMUL, KIR_VFDIV,
-                                       KIR_VFMIN, KIR_VFMAX, KIR_VFMA};
+    static const KirOp vector_ops[] = {KIR_VFADD, KIR_VFSUB, KIR_VFMUL, KIR_VFDIV, KIR_VFMIN, KIR_VFMAX, KIR_VFMA};
     static const KirOp scalar_ops[] = {KIR_FADD, KIR_FSUB, KIR_FMUL, KIR_FDIV, KIR_FMIN, KIR_FMAX, KIR_FMA};
     for (unsigned n = 0; n < 60000; n++) {
         unsigned k = n % 7, arm = n & 8 ? 1 : 0;
         bool wide = n & 16;
         FloatFormat format = wide ? FORMAT_DOUBLE : FORMAT_SINGLE;
         KirType type = wide ? KIR_F64 : KIR_F32;
-        Run r = {.insn = {.op = vector_ops[k],
-                          .type = KIR_V128,
-                          .aux = (uint16_t)((wide ? 3 : 2) | (arm ? KIR_VEC_NAN_ARM : 0))},
+        Run r = {.insn = {.op = vector_ops[k], .type = KIR_V128, .aux = (uint16_t)((wide ? 3 : 2) | (arm ? KIR_VEC_NAN_ARM : 0))},
                  .types = {KIR_V128, KIR_V128, KIR_V128},
                  .mxcsr = modes[n >> 5 & 3]};
         KirValue *operands[3] = {&r.a, &r.b, &r.c}, expected = {.u64 = {0}};
         unsigned flags = 0;
         for (unsigned i = 0; i < (wide ? 2u : 4u); i++) {
-            Run one = {.insn = {.op = scalar_ops[k],
-                                .type = type,
-                                .aux = (uint16_t)(KIR_RDYN | (arm ? KIR_FP_NAN_ARM : 0))},
+            Run one = {.insn = {.op = scalar_ops[k], .type = type, .aux = (uint16_t)(KIR_RDYN | (arm ? KIR_FP_NAN_ARM : 0))},
                        .types = {type, type, type},
                        .mxcsr = r.mxcsr};
             KirValue *single_operands[3] = {&one.a, &one.b, &one.c};
@@ -515,24 +471,19 @@ static void test_lanes(void) {
             flags |= one.flags;
         }
         KirValue got = run(&r);
-        CHECK(!memcmp(&got, &expected, sizeof got) && r.flags == flags, "%s",
-              kir_op_info[vector_ops[k]].name);
+        CHECK(!memcmp(&got, &expected, sizeof got) && r.flags == flags, "%s", kir_op_info[vector_ops[k]].name);
     }
-    Run r = {.insn = {.op = KIR_VFCVTL, .type = KIR_V128, .aux = 1, .b = 1},
-             .types = {KIR_V128},
-             .a = {.u64 = {0, 0x7c00bc003c000001}}};
+    Run r = {
+        .insn = {.op = KIR_VFCVTL, .type = KIR_V128, .aux = 1, .b = 1}, .types = {KIR_V128}, .a = {.u64 = {0, 0x7c00bc003c000001}}};
     KirValue got = run(&r);
     CHECK(got.u64[0] == 0x3f80000033800000 && got.u64[1] == 0x7f800000bf800000, "fcvtl2 of halves");
-    r = (Run){.insn = {.op = KIR_VFCVTN, .type = KIR_V64, .aux = 3},
-              .types = {KIR_V128},
-              .a = {.u64 = {d_one, d_inf}}};
+    r = (Run){.insn = {.op = KIR_VFCVTN, .type = KIR_V64, .aux = 3}, .types = {KIR_V128}, .a = {.u64 = {d_one, d_inf}}};
     CHECK(run(&r).u64[0] == 0x7f8000003f800000, "fcvtn");
     r = (Run){.insn = {.op = KIR_VFTOI, .type = KIR_V128, .aux = 2 | KIR_VEC_SIGNED, .b = KIR_RMM},
               .types = {KIR_V128},
               .a = {.u64 = {0x402000007fc00000, 0xcf000000bf000000}}};
     got = run(&r);
-    CHECK(got.u64[0] == 0x0000000300000000 && got.u64[1] == 0x80000000ffffffff && r.flags == (NV | NX),
-          "fcvtas");
+    CHECK(got.u64[0] == 0x0000000300000000 && got.u64[1] == 0x80000000ffffffff && r.flags == (NV | NX), "fcvtas");
 }
 
 int main(void) {

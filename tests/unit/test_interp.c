@@ -13,9 +13,8 @@
 unsigned checks_passed, checks_failed;
 
 // The guest: x0..x3 (i64), f0 (f64), v0, v1 (v128).
-static const KirGlobal globals[] = {{"x0", 0, KIR_I64},  {"x1", 8, KIR_I64},  {"x2", 16, KIR_I64},
-                                    {"x3", 24, KIR_I64}, {"f0", 32, KIR_F64}, {"v0", 48, KIR_V128},
-                                    {"v1", 64, KIR_V128}};
+static const KirGlobal globals[] = {{"x0", 0, KIR_I64},  {"x1", 8, KIR_I64},   {"x2", 16, KIR_I64}, {"x3", 24, KIR_I64},
+                                    {"f0", 32, KIR_F64}, {"v0", 48, KIR_V128}, {"v1", 64, KIR_V128}};
 
 static uint64_t raise_flags(void *state, uint64_t a, uint64_t b, uint64_t c) {
     double zero = 0, one = 1;
@@ -28,8 +27,7 @@ static const KirHelper helpers[] = {
     {"guest_mxcsr", mxcsr_now, KIR_I64, {KIR_VOID}, KIR_HELPER_FPENV},
     {"host_mxcsr", mxcsr_now, KIR_I64, {KIR_VOID}, 0},
 };
-static const KirWorld world = {globals, sizeof globals / sizeof *globals, helpers,
-                               sizeof helpers / sizeof *helpers};
+static const KirWorld world = {globals, sizeof globals / sizeof *globals, helpers, sizeof helpers / sizeof *helpers};
 
 static Cpu *cpu;
 static KirException code;
@@ -41,8 +39,7 @@ static InterpOutcome interpret(const char *body) {
     KirBlock *block = kir_parse(&arena, &world, text, error, sizeof error);
     if (!block || !kir_verify(block, error, sizeof error)) bug("%s in\n%s", error, text);
     InterpOutcome outcome = interp_run(cpu, block, &code);
-    CHECK(!cpu->interp_jump && !cpu->in_interpreter &&
-              (read_mxcsr() & ~(uint32_t)MXCSR_STICKY) == MXCSR_NEAREST,
+    CHECK(!cpu->interp_jump && !cpu->in_interpreter && (read_mxcsr() & ~(uint32_t)MXCSR_STICKY) == MXCSR_NEAREST,
           "the interpreter cleans up after itself");
     arena_free(&arena);
     return outcome;
@@ -66,8 +63,7 @@ static void test_fault(uint8_t *memory) {
                                       "  set x2, %2\n"
                                       "  exit #0\n"
                                       "fault %5: x3 = %1\n");
-    CHECK(outcome == INTERP_FAULT && cpu->pc == 0x1004 && cpu->fault.raised && cpu->fault.signal == SIGSEGV,
-          "store faults");
+    CHECK(outcome == INTERP_FAULT && cpu->pc == 0x1004 && cpu->fault.raised && cpu->fault.signal == SIGSEGV, "store faults");
     CHECK(*x(1) == 5 && *x(2) == 7 && *x(3) == *x(0), "homes at the fault: %lx %lx %lx", *x(1), *x(2), *x(3));
     CHECK(memory[4095] == 0x11 && memory[4092] == 0x11, "nothing is written");
     CHECK(cpu->guest_mxcsr == (MXCSR_UP | 1), "the guest's floating-point environment stays");
@@ -79,10 +75,9 @@ static void test_helpers(void) {
                     "  %3 = call.i64 host_mxcsr\n  set x1, %3\n  exit #0\n") == INTERP_CONTINUE &&
               cpu->pc == 0x2000,
           "exit");
-    CHECK(*x(0) == MXCSR_DOWN && (*x(1) & 0x7f80) == MXCSR_NEAREST, "helpers' environments: %lx %lx", *x(0),
-          *x(1));
-    InterpOutcome outcome = interpret(
-        "#0 = direct 0x2000\n  insn 0x1000, 4\n  insn 0x1008, 4\n  call.void raise_flags\n  exit #0\n");
+    CHECK(*x(0) == MXCSR_DOWN && (*x(1) & 0x7f80) == MXCSR_NEAREST, "helpers' environments: %lx %lx", *x(0), *x(1));
+    InterpOutcome outcome =
+        interpret("#0 = direct 0x2000\n  insn 0x1000, 4\n  insn 0x1008, 4\n  call.void raise_flags\n  exit #0\n");
     CHECK(outcome == INTERP_EXCEPTION && code == KIR_EXC_TRAP && cpu->pc == 0x1008, "a helper raises");
     CHECK((cpu->guest_mxcsr & (uint32_t)~2) == (MXCSR_DOWN | 4), "its flags stay: %x", cpu->guest_mxcsr);
 }
@@ -97,12 +92,11 @@ static void test_poll(void) {
 }
 
 static void test_wide_atomics(uint8_t *memory) {
-    const char *body =
-        "#0 = direct 0x2000\n  insn 0x1000, 4\n  %1 = get.i64 x0\n  %2 = get.v128 v0\n  %3 = bitcast.i128 "
-        "%2\n"
-        "  %4 = get.v128 v1\n  %5 = bitcast.i128 %4\n  %6 = cas.i128 %1, %3, %5 {128 acquire release}\n"
-        "  %7 = bitcast.v128 %6\n  set v0, %7\n  %9 = load.v128 %1, 0 {128 atomic}\n"
-        "  store %1, %9, 32 {128 atomic}\n  exit #0\n";
+    const char *body = "#0 = direct 0x2000\n  insn 0x1000, 4\n  %1 = get.i64 x0\n  %2 = get.v128 v0\n  %3 = bitcast.i128 "
+                       "%2\n"
+                       "  %4 = get.v128 v1\n  %5 = bitcast.i128 %4\n  %6 = cas.i128 %1, %3, %5 {128 acquire release}\n"
+                       "  %7 = bitcast.v128 %6\n  set v0, %7\n  %9 = load.v128 %1, 0 {128 atomic}\n"
+                       "  store %1, %9, 32 {128 atomic}\n  exit #0\n";
     for (unsigned misaligned = 0; misaligned < 16; misaligned += 5) {
         uint64_t start[2] = {1, 2}, now[2], copy[2];
         uint8_t *at = memory + 64 + misaligned;
@@ -111,8 +105,7 @@ static void test_wide_atomics(uint8_t *memory) {
         v(0)[0] = 1, v(0)[1] = 3, v(1)[0] = 5, v(1)[1] = 6;
         interpret(body);
         memcpy(now, at, 16);
-        CHECK(now[0] == 1 && now[1] == 2 && v(0)[0] == 1 && v(0)[1] == 2, "16-byte cas that fails, at +%u",
-              misaligned);
+        CHECK(now[0] == 1 && now[1] == 2 && v(0)[0] == 1 && v(0)[1] == 2, "16-byte cas that fails, at +%u", misaligned);
         interpret(body); // v0 now holds what is in memory
         memcpy(now, at, 16);
         memcpy(copy, at + 32, 16);

@@ -88,10 +88,8 @@ static void run_file(const char *name, bool update) {
         KirText out = {0};
         section_output(&out, &arena, text, pass);
         snprintf(what, sizeof what, "%s, %s", name, pass);
-        if (rewritten)
-            fprintf(rewritten, "=== %s\n%s", pass, out.data);
-        else
-            check(!strcmp(out.data, body), what, out.data);
+        if (rewritten) fprintf(rewritten, "=== %s\n%s", pass, out.data);
+        else check(!strcmp(out.data, body), what, out.data);
         free(out.data);
         arena_free(&arena);
         section = next ? next + 1 : NULL;
@@ -100,9 +98,7 @@ static void run_file(const char *name, bool update) {
     free(text);
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
 static int is_test(const struct dirent *entry) {
     const char *dot = strrchr(entry->d_name, '.');
@@ -123,8 +119,7 @@ static void run_files(bool update) {
 // ---- folding of constants -----------------------------------------------------------------------
 
 // The result of one block of one operation, folded by the builder, against the evaluator.
-static void compare_constant(Arena *arena, const KirInsn *wanted, const uint8_t types[3],
-                             const uint64_t values[3]) {
+static void compare_constant(Arena *arena, const KirInsn *wanted, const uint8_t types[3], const uint64_t values[3]) {
     KirBlock *block = kir_block_new(arena, &test_world, 0, 0);
     KirBuilder b;
     kir_builder_init(&b, block);
@@ -143,17 +138,15 @@ static void compare_constant(Arena *arena, const KirInsn *wanted, const uint8_t 
     const KirInsn *result = &block->insns[r];
     uint64_t cut = kir_low_bits(expected.i, kir_type_bits(kir_result_type(&insn)));
     char detail[200];
-    snprintf(detail, sizeof detail, "%s.%s aux %u (%#lx, %#lx, %#lx) %s %#lx, not %#lx",
-             kir_op_info[insn.op].name, kir_type_name(insn.type), insn.aux, (unsigned long)operands[0].i,
-             (unsigned long)operands[1].i, (unsigned long)operands[2].i, kir_op_info[result->op].name,
-             (unsigned long)result->imm, (unsigned long)cut);
+    snprintf(detail, sizeof detail, "%s.%s aux %u (%#lx, %#lx, %#lx) %s %#lx, not %#lx", kir_op_info[insn.op].name,
+             kir_type_name(insn.type), insn.aux, (unsigned long)operands[0].i, (unsigned long)operands[1].i,
+             (unsigned long)operands[2].i, kir_op_info[result->op].name, (unsigned long)result->imm, (unsigned long)cut);
     check(result->op == KIR_CONST && result->imm == cut, "constant folding", detail);
 }
 
 static bool folds_constants(const KirInsn *insn) {
-    return (insn->op >= KIR_ADD && insn->op <= KIR_BITCAST) ||
-           (insn->op >= KIR_FNEG && insn->op <= KIR_FCOPYSIGN) || insn->op == KIR_NANBOX ||
-           insn->op == KIR_NANUNBOX;
+    return (insn->op >= KIR_ADD && insn->op <= KIR_BITCAST) || (insn->op >= KIR_FNEG && insn->op <= KIR_FCOPYSIGN) ||
+           insn->op == KIR_NANBOX || insn->op == KIR_NANUNBOX;
 }
 
 // Takes operations and types from random blocks, values from everywhere.
@@ -174,8 +167,7 @@ static void run_constants(void) {
                 types[k] = (uint8_t)kir_result_type(&block->insns[slots[k]]);
                 values[k] = next_random(&rng);
                 if (next_random(&rng) & 1) values[k] = (uint64_t)(int64_t)(int8_t)values[k];
-                if (!(next_random(&rng) & 7))
-                    values[k] = (uint64_t)1 << ((kir_type_bits((KirType)types[k]) - 1) & 63);
+                if (!(next_random(&rng) & 7)) values[k] = (uint64_t)1 << ((kir_type_bits((KirType)types[k]) - 1) & 63);
                 narrow &= kir_type_bits((KirType)types[k]) <= 64;
             }
             if (narrow) compare_constant(&arena, &insn, types, values);
@@ -203,8 +195,7 @@ static void move_image(KirBlock *block, uint64_t by) {
 static bool same_run(const KirBlock *x, const KirBlock *y, uint64_t *rng) {
     static Machine first, second;
     memset(&first, 0, sizeof first);
-    for (int i = 0; i < WORLD_GLOBALS; i++)
-        first.globals[i].i = next_random(rng) >> (next_random(rng) & 63);
+    for (int i = 0; i < WORLD_GLOBALS; i++) first.globals[i].i = next_random(rng) >> (next_random(rng) & 63);
     first.seed = next_random(rng);
     first.polls = !(next_random(rng) & 7);
     second = first;
@@ -238,8 +229,7 @@ static void run_random(void) {
         ok = result && kir_verify(result, error, sizeof error);
         if (!ok && result) show("result", result);
         check(ok, name, error);
-        for (int run = 0; ok && run < 3; run++)
-            ok = same_run(block, result, &rng);
+        for (int run = 0; ok && run < 3; run++) ok = same_run(block, result, &rng);
         if (ok) {
             move_image(block, 0x7000);
             move_image(result, 0x7000);

@@ -53,12 +53,33 @@ static void test_names(void) {
 }
 
 static void test_refusals(void) {
-    static const char *const bad[] = {"kiln", "kiln -", "kiln -nonsense p", "kiln -L", "kiln --stats=1 p", "kiln -s 0 p",
-                                      "kiln -s 12q p", "kiln -s 99999999999G p", "kiln -s -1 p", "kiln -d exec,nonsense p",
-                                      "kiln -E =x p", "kiln -E X p", "kiln -U A=B p", "kiln --tier=warp p",
-                                      "kiln --mode=hybrid p", "kiln --disable-pass=nonsense p", "kiln --= p", "kiln -seed x p",
-                                      "kiln -p 3 p", "kiln -p 0 p", "kiln -B x p", "kiln -R -1 p", "kiln --completion fish",
-                                      "kiln -dfilter zz p", "kiln -dfilter 1..0 p", "kiln -dfilter 1+0 p", "kiln -dfilter 5 p"};
+    static const char *const bad[] = {"kiln",
+                                      "kiln -",
+                                      "kiln -nonsense p",
+                                      "kiln -L",
+                                      "kiln --stats=1 p",
+                                      "kiln -s 0 p",
+                                      "kiln -s 12q p",
+                                      "kiln -s 99999999999G p",
+                                      "kiln -s -1 p",
+                                      "kiln -d exec,nonsense p",
+                                      "kiln -E =x p",
+                                      "kiln -E X p",
+                                      "kiln -U A=B p",
+                                      "kiln --tier=warp p",
+                                      "kiln --mode=hybrid p",
+                                      "kiln --disable-pass=nonsense p",
+                                      "kiln --= p",
+                                      "kiln -seed x p",
+                                      "kiln -p 3 p",
+                                      "kiln -p 0 p",
+                                      "kiln -B x p",
+                                      "kiln -R -1 p",
+                                      "kiln --completion fish",
+                                      "kiln -dfilter zz p",
+                                      "kiln -dfilter 1..0 p",
+                                      "kiln -dfilter 1+0 p",
+                                      "kiln -dfilter 5 p"};
     Options o;
     uint64_t features;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) check(parse(&o, bad[i]) == 1, bad[i]);

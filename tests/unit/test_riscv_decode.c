@@ -19,7 +19,11 @@
 
 enum { PER_ROW = 40, RANDOM_WORDS = 6000, LINE = 128, RUNS = 3000, RUN_BYTES = 256 };
 
-typedef struct Case { uint32_t bits; unsigned length, row; char llvm[LINE]; } Case;
+typedef struct Case {
+    uint32_t bits;
+    unsigned length, row;
+    char llvm[LINE];
+} Case;
 
 static Case cases[RV_ROW_COUNT * PER_ROW + RANDOM_WORDS];
 static unsigned case_count, passed, failed;
@@ -69,11 +73,10 @@ static void make_cases(void) {
 }
 
 // ---- llvm-mc -------------------------------------------------------------------------------------------------------
-#define MARKER      "[0x73 0x00 0x10 0x00]\n"
-#define MARKER_TEXT "ebreak"
-#define LLVM_MC     "llvm-mc"
-#define LLVM_OPTIONS                                                                                                  \
-    " -disassemble -triple=riscv64 -mattr=+m,+a,+f,+d,+c,+zba,+zbb,+zbc,+zbs -M no-aliases"
+#define MARKER       "[0x73 0x00 0x10 0x00]\n"
+#define MARKER_TEXT  "ebreak"
+#define LLVM_MC      "llvm-mc"
+#define LLVM_OPTIONS " -disassemble -triple=riscv64 -mattr=+m,+a,+f,+d,+c,+zba,+zbb,+zbc,+zbs -M no-aliases"
 
 static bool write_cases(const char *path) {
     FILE *file = fopen(path, "w");
@@ -146,8 +149,8 @@ static bool starts_with(const char *text, const char *prefix) { return strncmp(t
 static bool unknown_to_llvm(const char *ours) { return starts_with(ours, "czero."); }
 
 static bool unknown_to_us(const char *theirs) {
-    static const char *const names[] = {"mret", "sret", "uret", "wfi", "sfence.", "sinval.", "hfence.", "hinval.", "hlv",
-                                        "hsv", "c.unimp", "unimp", "dret"};
+    static const char *const names[] = {"mret",    "sret", "uret", "wfi",     "sfence.", "sinval.", "hfence.",
+                                        "hinval.", "hlv",  "hsv",  "c.unimp", "unimp",   "dret"};
     size_t length = strlen(theirs);
     if (starts_with(theirs, "c.lui") && strcmp(theirs + length - 3, ", 0") == 0) return true; // reserved
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
@@ -192,8 +195,13 @@ static KirBlock *translate(Arena *arena, const uint8_t *code, size_t size, uint6
     block->image_base = pc & ~(uint64_t)0xffff;
     KirBuilder builder;
     kir_builder_init(&builder, block);
-    GuestTranslation request = {.builder = &builder, .pc = pc, .bytes = code, .size = size, .mode = mode,
-                                .features = guest_riscv64.models[0].features, .max_insns = max};
+    GuestTranslation request = {.builder = &builder,
+                                .pc = pc,
+                                .bytes = code,
+                                .size = size,
+                                .mode = mode,
+                                .features = guest_riscv64.models[0].features,
+                                .max_insns = max};
     guest_riscv64.translate(&request);
     return block;
 }
@@ -245,7 +253,11 @@ static void translate_runs(Arena *arena) {
 }
 
 // ---- borders of readable code ----------------------------------------------------------------------------------------------
-typedef struct Second { uint64_t pc; const uint8_t *bytes; size_t size; } Second;
+typedef struct Second {
+    uint64_t pc;
+    const uint8_t *bytes;
+    size_t size;
+} Second;
 
 static size_t fetch_second(void *context, uint64_t pc, const uint8_t **bytes) {
     const Second *second = context;
@@ -259,14 +271,19 @@ static KirBlock *translate_at_border(Arena *arena, const uint8_t *code, size_t s
     KirBlock *block = kir_block_new(arena, &guest_riscv64.world, pc, 0);
     KirBuilder builder;
     kir_builder_init(&builder, block);
-    GuestTranslation request = {.builder = &builder, .pc = pc, .bytes = code, .size = size, .max_insns = 64,
-                                .features = RV_FEATURES_MAX, .fetch = fetch_second, .context = second};
+    GuestTranslation request = {.builder = &builder,
+                                .pc = pc,
+                                .bytes = code,
+                                .size = size,
+                                .max_insns = 64,
+                                .features = RV_FEATURES_MAX,
+                                .fetch = fetch_second,
+                                .context = second};
     guest_riscv64.translate(&request);
     return block;
 }
 
-static void expect_exit(const KirBlock *block, const char *what, KirExitKind kind, unsigned code, uint64_t target,
-                        unsigned insns) {
+static void expect_exit(const KirBlock *block, const char *what, KirExitKind kind, unsigned code, uint64_t target, unsigned insns) {
     const KirExit *exit = &block->exits[block->exit_count - 1];
     Case c = {.length = 4, .bits = (uint32_t)exit->target};
     bool ok = exit->kind == kind && (kind == KIR_EXIT_DIRECT || exit->code == code) && exit->target == target &&
@@ -277,8 +294,8 @@ static void expect_exit(const KirBlock *block, const char *what, KirExitKind kin
 static void check_borders(Arena *arena) {
     static const uint8_t add_add[8] = {0x33, 0x05, 0xb5, 0x00, 0x33, 0x05, 0xb5, 0x00}; // add a0, a0, a1 twice
     Second none = {0}, rest = {0x11000, add_add + 6, 2};
-    expect_exit(translate_at_border(arena, add_add, 0, &none, 0x10000), "nothing readable", KIR_EXIT_EXCEPTION,
-                KIR_EXC_FETCH_FAULT, 0x10000, 1);
+    expect_exit(translate_at_border(arena, add_add, 0, &none, 0x10000), "nothing readable", KIR_EXIT_EXCEPTION, KIR_EXC_FETCH_FAULT,
+                0x10000, 1);
     expect_exit(translate_at_border(arena, add_add, 2, &none, 0x10ffe), "half an instruction", KIR_EXIT_EXCEPTION,
                 KIR_EXC_FETCH_FAULT, 0x10ffe, 1);
     expect_exit(translate_at_border(arena, add_add, 6, &none, 0x10ffa), "half of the second", KIR_EXIT_DIRECT, 0, 0x10ffe, 1);

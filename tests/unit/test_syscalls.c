@@ -29,9 +29,23 @@ static void check_at(bool good, const char *what, int line) {
 
 // Numbers of the generic table.
 enum {
-    G_EPOLL_CREATE1 = 20, G_EPOLL_CTL = 21, G_EPOLL_PWAIT = 22, G_EVENTFD2 = 19, G_DUP3 = 24, G_FACCESSAT = 48, G_OPENAT = 56,
-    G_CLOSE = 57, G_GETDENTS64 = 61, G_READ = 63, G_READLINKAT = 78, G_NEWFSTATAT = 79, G_FSTAT = 80, G_UNAME = 160,
-    G_SEMGET = 190, G_SEMCTL = 191, G_CLOSE_RANGE = 436
+    G_EPOLL_CREATE1 = 20,
+    G_EPOLL_CTL = 21,
+    G_EPOLL_PWAIT = 22,
+    G_EVENTFD2 = 19,
+    G_DUP3 = 24,
+    G_FACCESSAT = 48,
+    G_OPENAT = 56,
+    G_CLOSE = 57,
+    G_GETDENTS64 = 61,
+    G_READ = 63,
+    G_READLINKAT = 78,
+    G_NEWFSTATAT = 79,
+    G_FSTAT = 80,
+    G_UNAME = 160,
+    G_SEMGET = 190,
+    G_SEMCTL = 191,
+    G_CLOSE_RANGE = 436
 };
 
 static uint64_t no_number(const Cpu *unused) { return (void)unused, 0; }
@@ -45,7 +59,7 @@ static long call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d
     uint64_t args[6] = {a, b, c, d, e, f};
     return syscall_dispatch(&thread, number, args);
 }
-#define CALL6(number, a, b, c, d, e, f, ...)                                                                           \
+#define CALL6(number, a, b, c, d, e, f, ...)                                                                                       \
     call((number), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), (uint64_t)(f))
 #define CALL(...) CALL6(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
@@ -66,10 +80,19 @@ static void rows(void) {
 }
 
 static void structures(void) {
-    struct { uint64_t dev, ino; uint32_t mode, nlink, uid, gid; uint64_t rdev, gap; int64_t size; char rest[72]; } st = {0};
+    struct {
+        uint64_t dev, ino;
+        uint32_t mode, nlink, uid, gid;
+        uint64_t rdev, gap;
+        int64_t size;
+        char rest[72];
+    } st = {0};
     CHECK(CALL(G_NEWFSTATAT, AT_FDCWD, "/dev/null", &st, 0) == 0 && (st.mode & 0170777) == 020666 && st.rdev == 0x103);
     CHECK(CALL(G_FSTAT, -1, &st) == -EBADF && CALL(G_NEWFSTATAT, AT_FDCWD, "/", 8, 0) == -EFAULT);
-    struct { uint32_t events, gap; uint64_t data; } in = {1, 0, 0x1122334455667788}, out[3] = {0};
+    struct {
+        uint32_t events, gap;
+        uint64_t data;
+    } in = {1, 0, 0x1122334455667788}, out[3] = {0};
     long epoll = CALL(G_EPOLL_CREATE1, 0), event = CALL(G_EVENTFD2, 1, 0);
     CHECK(CALL(G_EPOLL_CTL, epoll, 1, event, &in) == 0 && CALL(G_EPOLL_PWAIT, epoll, out, 3, 0, 0, 8) == 1);
     CHECK(out[0].events == 1 && out[0].data == 0x1122334455667788 && out[1].data == 0);

@@ -79,16 +79,8 @@ static Tier tiers[] = {
      .prepare = optimise,
      .fast = true,
      .options = {.no_avx = true, .no_fma = true, .no_bmi = true}},
-    {.name = "fast-no-fma",
-     .making = RANDOM_BUILT,
-     .prepare = optimise,
-     .fast = true,
-     .options = {.no_fma = true}},
-    {.name = "fast-eval-all",
-     .making = RANDOM_BUILT,
-     .prepare = optimise,
-     .fast = true,
-     .options = {.eval_all = true}},
+    {.name = "fast-no-fma", .making = RANDOM_BUILT, .prepare = optimise, .fast = true, .options = {.no_fma = true}},
+    {.name = "fast-eval-all", .making = RANDOM_BUILT, .prepare = optimise, .fast = true, .options = {.eval_all = true}},
 };
 enum { TIERS = sizeof tiers / sizeof *tiers };
 
@@ -99,12 +91,10 @@ static void run(const Tier *tier, const KirBlock *block, uint64_t seed, State *s
     cpu->engine = tier && tier->engine ? tier->engine : any_engine;
     current_cpu = cpu;
     memset(state, 0, sizeof *state);
-    state->outcome =
-        tier && tier->engine ? fast_tier_run(tier->engine, cpu, block, &code) : interp_run(cpu, block, &code);
+    state->outcome = tier && tier->engine ? fast_tier_run(tier->engine, cpu, block, &code) : interp_run(cpu, block, &code);
     state->pc = cpu->pc;
     if (state->outcome == INTERP_EXCEPTION) state->code = code;
-    if (state->outcome == INTERP_EXCEPTION && code == KIR_EXC_MISALIGNED_ADDRESS)
-        state->address = cpu->fault.address;
+    if (state->outcome == INTERP_EXCEPTION && code == KIR_EXC_MISALIGNED_ADDRESS) state->address = cpu->fault.address;
     if (state->outcome == INTERP_FAULT) state->address = cpu->fault.address & ~(uint64_t)(PAGE - 1);
     state->mxcsr = cpu->guest_mxcsr & MXCSR_COMPARED;
     memcpy(state->guest, cpu->guest, sizeof state->guest);
@@ -124,12 +114,11 @@ static void print_global(unsigned i, const State *want, const State *got) {
     KirWide x = {0, 0}, y = {0, 0};
     memcpy(&x, want->guest + global->offset, bytes);
     memcpy(&y, got->guest + global->offset, bytes);
-    if (memcmp(&x, &y, sizeof x))
-        printf("  %s: %016lx%016lx, should be %016lx%016lx\n", global->name, y.hi, y.lo, x.hi, x.lo);
+    if (memcmp(&x, &y, sizeof x)) printf("  %s: %016lx%016lx, should be %016lx%016lx\n", global->name, y.hi, y.lo, x.hi, x.lo);
 }
 
-static void report(const Tier *tier, uint64_t seed, const KirBlock *raw, const KirBlock *block,
-                   const State *want, const State *got) {
+static void report(const Tier *tier, uint64_t seed, const KirBlock *raw, const KirBlock *block, const State *want,
+                   const State *got) {
     static unsigned reported;
     printf("FAIL %s: --seed %lu\n", tier->name, seed);
     failed++;
@@ -138,13 +127,11 @@ static void report(const Tier *tier, uint64_t seed, const KirBlock *raw, const K
     if (block != raw) printf("-- as it ran:\n"), print_block(block);
     printf("  outcome %d code %d pc %#lx address %#lx mxcsr %#x, should be %d code %d pc %#lx address %#lx "
            "mxcsr %#x\n",
-           got->outcome, got->code, got->pc, got->address, got->mxcsr, want->outcome, want->code, want->pc,
-           want->address, want->mxcsr);
-    for (unsigned i = 0; i < RANDOM_GLOBALS; i++)
-        print_global(i, want, got);
+           got->outcome, got->code, got->pc, got->address, got->mxcsr, want->outcome, want->code, want->pc, want->address,
+           want->mxcsr);
+    for (unsigned i = 0; i < RANDOM_GLOBALS; i++) print_global(i, want, got);
     for (unsigned i = 0; i < RANDOM_BUFFER; i++)
-        if (want->memory[i] != got->memory[i])
-            printf("  buffer[%#x]: %02x, should be %02x\n", i, got->memory[i], want->memory[i]);
+        if (want->memory[i] != got->memory[i]) printf("  buffer[%#x]: %02x, should be %02x\n", i, got->memory[i], want->memory[i]);
 }
 
 static bool valid(const KirBlock *block, const char *what, uint64_t seed) {
@@ -164,8 +151,7 @@ static bool fast_can(const KirBlock *block) {
 
 static void on_abort(int signal) { siglongjmp(after_abort, 1); }
 
-static void compare(const Tier *tier, Arena *arena, uint64_t seed, unsigned size, const KirBlock *raw,
-                    const State *want) {
+static void compare(const Tier *tier, Arena *arena, uint64_t seed, unsigned size, const KirBlock *raw, const State *want) {
     KirBlock *block = kir_random_block(arena, tier->making, seed, size, buffer);
     if (tier->prepare) tier->prepare(arena, &block);
     State got;
@@ -176,10 +162,8 @@ static void compare(const Tier *tier, Arena *arena, uint64_t seed, unsigned size
         return;
     }
     run(tier, block, seed, &got);
-    if (memcmp(&got, want, sizeof got))
-        report(tier, seed, raw, block, want, &got);
-    else
-        passed++;
+    if (memcmp(&got, want, sizeof got)) report(tier, seed, raw, block, want, &got);
+    else passed++;
 }
 
 static void one_seed(Arena *arena, uint64_t seed, const char *only) {
@@ -187,8 +171,7 @@ static void one_seed(Arena *arena, uint64_t seed, const char *only) {
     KirBlock *raw = kir_random_block(arena, RANDOM_RAW, seed, size, buffer);
     State want;
     if (!valid(raw, "raw", seed)) return;
-    for (uint32_t i = 0; i < raw->count; i++)
-        seen[raw->insns[i].op]++;
+    for (uint32_t i = 0; i < raw->count; i++) seen[raw->insns[i].op]++;
     run(NULL, raw, seed, &want);
     for (unsigned i = 0; i < TIERS; i++)
         if (!only || !strcmp(only, tiers[i].name)) compare(&tiers[i], arena, seed, size, raw, &want);
@@ -196,8 +179,7 @@ static void one_seed(Arena *arena, uint64_t seed, const char *only) {
 }
 
 static void set_up(const char *only) {
-    static const uint16_t ints[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9},
-                          floats[8] = {16, 17, 18, 19, 20, 21, 22, 23};
+    static const uint16_t ints[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, floats[8] = {16, 17, 18, 19, 20, 21, 22, 23};
     buffer = mmap(NULL, RANDOM_BUFFER + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (buffer == MAP_FAILED || mprotect(buffer + RANDOM_BUFFER, PAGE, PROT_NONE)) fatal("no memory");
     for (unsigned i = 0; i < TIERS; i++)

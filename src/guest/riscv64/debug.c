@@ -9,7 +9,10 @@
 
 enum { REG_PC = 32, REG_F0 = 33, REG_FFLAGS = REG_F0 + 32, REG_FRM, REG_FCSR, REG_COUNT };
 
-typedef struct Text { char *to; size_t size, length; } Text;
+typedef struct Text {
+    char *to;
+    size_t size, length;
+} Text;
 
 static void __attribute__((format(printf, 2, 3))) put(Text *text, const char *format, ...) {
     va_list list;
@@ -30,8 +33,7 @@ static size_t target_xml(char *to, size_t size) {
     for (unsigned n = 0; n < 32; n++)
         put(&text, "<reg name=\"%s\" bitsize=\"64\" type=\"%s\"/>\n", n == 8 ? "fp" : rv_x_names[n], x_type(n));
     put(&text, "<reg name=\"pc\" bitsize=\"64\" type=\"code_ptr\"/>\n</feature>\n<feature name=\"org.gnu.gdb.riscv.fpu\">\n");
-    for (unsigned n = 0; n < 32; n++)
-        put(&text, "<reg name=\"%s\" bitsize=\"64\" type=\"ieee_double\"/>\n", rv_f_names[n]);
+    for (unsigned n = 0; n < 32; n++) put(&text, "<reg name=\"%s\" bitsize=\"64\" type=\"ieee_double\"/>\n", rv_f_names[n]);
     put(&text, "<reg name=\"fflags\" bitsize=\"32\" type=\"int\"/>\n<reg name=\"frm\" bitsize=\"32\" type=\"int\"/>\n"
                "<reg name=\"fcsr\" bitsize=\"32\" type=\"int\"/>\n</feature>\n</target>\n");
     return text.length;
@@ -64,5 +66,4 @@ static void write_register(Cpu *cpu, unsigned number, const uint8_t value[16]) {
 }
 
 const GuestDebug rv_debug = {
-    .register_count = REG_COUNT, .pc_register = REG_PC, .target_xml = target_xml, .read = read_register,
-    .write = write_register};
+    .register_count = REG_COUNT, .pc_register = REG_PC, .target_xml = target_xml, .read = read_register, .write = write_register};

@@ -8,11 +8,11 @@
 #include "guest/riscv64/riscv64_rows.h"
 
 typedef struct RvInsn {
-    uint16_t row;      // RV_ILLEGAL or a row
-    uint16_t op;       // the row whose translation serves it: `row`, or the long form of a compressed instruction
-    uint8_t length;    // 2 or 4, illegal ones too
+    uint16_t row;   // RV_ILLEGAL or a row
+    uint16_t op;    // the row whose translation serves it: `row`, or the long form of a compressed instruction
+    uint8_t length; // 2 or 4, illegal ones too
     uint8_t rd, rs1, rs2, rs3;
-    uint8_t rm;        // 0..4 or 7
+    uint8_t rm; // 0..4 or 7
     uint8_t aq, rl;
     uint8_t fm, pred, succ;
     uint16_t csr;

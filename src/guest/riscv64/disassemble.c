@@ -9,7 +9,10 @@
 #include "guest/riscv64/decode.h"
 #include "guest/riscv64/state.h"
 
-typedef struct Text { char *at; size_t left; } Text;
+typedef struct Text {
+    char *at;
+    size_t left;
+} Text;
 
 static void __attribute__((format(printf, 2, 3))) append(Text *text, const char *format, ...) {
     va_list arguments;

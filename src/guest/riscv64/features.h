@@ -20,8 +20,8 @@
 #define RV_FEATURE_ZBS      (1ull << 12)
 #define RV_FEATURE_ZICOND   (1ull << 13)
 
-#define RV_FEATURES_GC                                                                                                \
-    (RV_FEATURE_I | RV_FEATURE_M | RV_FEATURE_A | RV_FEATURE_F | RV_FEATURE_D | RV_FEATURE_C | RV_FEATURE_ZICSR |     \
+#define RV_FEATURES_GC                                                                                                             \
+    (RV_FEATURE_I | RV_FEATURE_M | RV_FEATURE_A | RV_FEATURE_F | RV_FEATURE_D | RV_FEATURE_C | RV_FEATURE_ZICSR |                  \
      RV_FEATURE_ZIFENCEI | RV_FEATURE_ZICNTR)
 #define RV_FEATURES_RVA22 (RV_FEATURES_GC | RV_FEATURE_ZBA | RV_FEATURE_ZBB | RV_FEATURE_ZBS)
 #define RV_FEATURES_MAX   (RV_FEATURES_RVA22 | RV_FEATURE_ZBC | RV_FEATURE_ZICOND)

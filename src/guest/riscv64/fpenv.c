@@ -4,12 +4,23 @@
 // inexact), 7-12 masks of the same, 13-14 rounding (nearest, down, up, to zero).
 #include "guest/riscv64/fpenv.h"
 
-enum { MXCSR_IE = 1, MXCSR_ZE = 4, MXCSR_OE = 8, MXCSR_UE = 16, MXCSR_PE = 32, MXCSR_FLAGS = 63, MXCSR_MASKS = 0x1f80,
-    MXCSR_ROUND_SHIFT = 13, MXCSR_ROUND = 3 << MXCSR_ROUND_SHIFT };
+enum {
+    MXCSR_IE = 1,
+    MXCSR_ZE = 4,
+    MXCSR_OE = 8,
+    MXCSR_UE = 16,
+    MXCSR_PE = 32,
+    MXCSR_FLAGS = 63,
+    MXCSR_MASKS = 0x1f80,
+    MXCSR_ROUND_SHIFT = 13,
+    MXCSR_ROUND = 3 << MXCSR_ROUND_SHIFT
+};
 
 uint32_t rv_default_mxcsr(void) { return MXCSR_MASKS; }
 
-static const struct { uint8_t fflag, mxcsr; } flag_pairs[] = {
+static const struct {
+    uint8_t fflag, mxcsr;
+} flag_pairs[] = {
     {KIR_FFLAG_NX, MXCSR_PE}, {KIR_FFLAG_UF, MXCSR_UE}, {KIR_FFLAG_OF, MXCSR_OE},
     {KIR_FFLAG_DZ, MXCSR_ZE}, {KIR_FFLAG_NV, MXCSR_IE},
 };

@@ -50,11 +50,11 @@ void rv_clone_child(Cpu *child, uint64_t stack, bool set_tls, uint64_t tls) {
 
 // ---- signals ----------------------------------------------------------------------------------------------------------------
 typedef struct RvSigcontext {
-    uint64_t pc, x[31];      // x1..x31
+    uint64_t pc, x[31]; // x1..x31
     uint64_t f[32];
     uint32_t fcsr;
-    uint8_t unused[256];     // the quad-precision form of the union is larger
-    uint32_t reserved[3];    // zero, or the frame is refused
+    uint8_t unused[256];  // the quad-precision form of the union is larger
+    uint32_t reserved[3]; // zero, or the frame is refused
 } RvSigcontext;
 
 typedef struct RvUcontext {
@@ -122,14 +122,18 @@ bool rv_signal_return(Cpu *cpu, uint64_t *mask, stack_t *altstack) {
 }
 
 // ---- what the machine says of itself ---------------------------------------------------------------------------------------------
-static const struct { char letter; uint64_t feature; } letters[] = {
-    {'I', RV_FEATURE_I}, {'M', RV_FEATURE_M}, {'A', RV_FEATURE_A},
-    {'F', RV_FEATURE_F}, {'D', RV_FEATURE_D}, {'C', RV_FEATURE_C},
+static const struct {
+    char letter;
+    uint64_t feature;
+} letters[] = {
+    {'I', RV_FEATURE_I}, {'M', RV_FEATURE_M}, {'A', RV_FEATURE_A}, {'F', RV_FEATURE_F}, {'D', RV_FEATURE_D}, {'C', RV_FEATURE_C},
 };
-static const struct { const char *name; uint64_t feature; } long_names[] = {
-    {"zicntr", RV_FEATURE_ZICNTR}, {"zicond", RV_FEATURE_ZICOND}, {"zicsr", RV_FEATURE_ZICSR},
-    {"zifencei", RV_FEATURE_ZIFENCEI}, {"zba", RV_FEATURE_ZBA}, {"zbb", RV_FEATURE_ZBB},
-    {"zbc", RV_FEATURE_ZBC}, {"zbs", RV_FEATURE_ZBS},
+static const struct {
+    const char *name;
+    uint64_t feature;
+} long_names[] = {
+    {"zicntr", RV_FEATURE_ZICNTR}, {"zicond", RV_FEATURE_ZICOND}, {"zicsr", RV_FEATURE_ZICSR}, {"zifencei", RV_FEATURE_ZIFENCEI},
+    {"zba", RV_FEATURE_ZBA},       {"zbb", RV_FEATURE_ZBB},       {"zbc", RV_FEATURE_ZBC},     {"zbs", RV_FEATURE_ZBS},
 };
 
 uint64_t rv_hwcap(uint64_t features) {
@@ -148,7 +152,6 @@ void rv_cpuinfo(uint64_t features, unsigned processor, char *text, size_t size) 
         if (features & letters[i].feature) isa[used++] = (char)(letters[i].letter - 'A' + 'a');
     isa[used] = 0;
     for (size_t i = 0; i < sizeof long_names / sizeof *long_names; i++)
-        if (features & long_names[i].feature)
-            used += (size_t)snprintf(isa + used, sizeof isa - used, "_%s", long_names[i].name);
+        if (features & long_names[i].feature) used += (size_t)snprintf(isa + used, sizeof isa - used, "_%s", long_names[i].name);
     snprintf(text, size, "processor\t: %u\nhart\t\t: %u\nisa\t\t: %s\nmmu\t\t: sv48\n", processor, processor, isa);
 }

@@ -23,13 +23,13 @@ void rv_cpuinfo(uint64_t features, unsigned processor, char *text, size_t size);
 
 extern const GuestVdso rv_vdso; // vdso.c
 
-#define RV_LINUX_ABI {                                                                                                \
-    .machine = "riscv64", .page_size = 4096, .syscall_insn_bytes = 4, .syscall_number = rv_syscall_number,            \
-    .syscall_args = rv_syscall_args, .syscall_result = rv_syscall_result,                                             \
-    .syscall_get_result = rv_syscall_get_result, .syscall_restart = rv_syscall_restart, .start = rv_start,            \
-    .stack_pointer = rv_stack_pointer, .clone_child = rv_clone_child, .signal_frame = rv_signal_frame,                \
-    .signal_return = rv_signal_return, .vdso = &rv_vdso,                                                     \
-    .hwcap = rv_hwcap, .hwcap2 = rv_hwcap2, .platform = NULL, .cpuinfo = rv_cpuinfo,                                  \
-}
+#define RV_LINUX_ABI                                                                                                               \
+    {                                                                                                                              \
+        .machine = "riscv64", .page_size = 4096, .syscall_insn_bytes = 4, .syscall_number = rv_syscall_number,                     \
+        .syscall_args = rv_syscall_args, .syscall_result = rv_syscall_result, .syscall_get_result = rv_syscall_get_result,         \
+        .syscall_restart = rv_syscall_restart, .start = rv_start, .stack_pointer = rv_stack_pointer,                               \
+        .clone_child = rv_clone_child, .signal_frame = rv_signal_frame, .signal_return = rv_signal_return, .vdso = &rv_vdso,       \
+        .hwcap = rv_hwcap, .hwcap2 = rv_hwcap2, .platform = NULL, .cpuinfo = rv_cpuinfo,                                           \
+    }
 
 #endif

@@ -29,7 +29,7 @@ static inline const RvState *rv_const_state(const Cpu *cpu) { return (const RvSt
 
 // x1..x31 are globals 0..30, f0..f31 follow.
 enum { RV_GLOBAL_F0 = 31, RV_GLOBAL_FRM = RV_GLOBAL_F0 + 32, RV_GLOBAL_RES_ADDRESS, RV_GLOBAL_RES_VALUE, RV_GLOBAL_COUNT };
-#define RV_GLOBAL_X(n) ((unsigned)(n) - 1)
+#define RV_GLOBAL_X(n) ((unsigned)(n)-1)
 #define RV_GLOBAL_F(n) (RV_GLOBAL_F0 + (unsigned)(n))
 
 enum { RV_RA = 1, RV_SP = 2, RV_TP = 4, RV_T0 = 5, RV_A0 = 10, RV_A1 = 11, RV_A2 = 12, RV_A7 = 17 };
@@ -42,8 +42,15 @@ enum {
 };
 
 // Helpers by number.
-enum { RV_HELPER_CYCLE, RV_HELPER_TIME, RV_HELPER_INSTRET, RV_HELPER_VDSO_CLOCK, RV_HELPER_VDSO_RESOLUTION,
-    RV_HELPER_VDSO_PROCESSOR, RV_HELPER_COUNT };
+enum {
+    RV_HELPER_CYCLE,
+    RV_HELPER_TIME,
+    RV_HELPER_INSTRET,
+    RV_HELPER_VDSO_CLOCK,
+    RV_HELPER_VDSO_RESOLUTION,
+    RV_HELPER_VDSO_PROCESSOR,
+    RV_HELPER_COUNT
+};
 extern const KirHelper rv_helpers[RV_HELPER_COUNT];
 extern const KirGlobal rv_globals[RV_GLOBAL_COUNT];
 extern const char *const rv_x_names[32];

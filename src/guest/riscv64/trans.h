@@ -52,9 +52,9 @@ static inline bool rv_end(RvTranslator *t, unsigned exit) {
 }
 
 // trans_integer.c
-RvGenerator rv_alu, rv_alu_imm, rv_alu_w, rv_alu_w_imm, rv_compare, rv_compare_imm, rv_lui, rv_auipc, rv_jal, rv_jalr,
-    rv_branch, rv_load, rv_store, rv_unary, rv_unary_w, rv_alu_not, rv_min_max, rv_sh_add, rv_slli_uw, rv_extend, rv_rol,
-    rv_rolw, rv_clmulr, rv_czero, rv_single_bit, rv_single_bit_imm, rv_bext, rv_bext_imm;
+RvGenerator rv_alu, rv_alu_imm, rv_alu_w, rv_alu_w_imm, rv_compare, rv_compare_imm, rv_lui, rv_auipc, rv_jal, rv_jalr, rv_branch,
+    rv_load, rv_store, rv_unary, rv_unary_w, rv_alu_not, rv_min_max, rv_sh_add, rv_slli_uw, rv_extend, rv_rol, rv_rolw, rv_clmulr,
+    rv_czero, rv_single_bit, rv_single_bit_imm, rv_bext, rv_bext_imm;
 // trans_atomic.c
 RvGenerator rv_lr, rv_sc, rv_amo, rv_fence, rv_fence_tso;
 // trans_float.c

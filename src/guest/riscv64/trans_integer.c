@@ -33,9 +33,7 @@ bool rv_compare_imm(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) {
     return rv_set_bool(t, i->rd, rv_cmp(t, p, KIR_I64, rv_x(t, i->rs1), rv_const(t, i->imm)));
 }
 
-bool rv_lui(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) {
-    return rv_set_x(t, i->rd, rv_const(t, i->imm));
-}
+bool rv_lui(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) { return rv_set_x(t, i->rd, rv_const(t, i->imm)); }
 
 bool rv_auipc(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) {
     return rv_set_x(t, i->rd, kir_image(t->b, t->pc + (uint64_t)(int64_t)i->imm));
@@ -45,8 +43,10 @@ bool rv_auipc(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) {
 static bool is_link(unsigned reg) { return reg == RV_RA || reg == RV_T0; }
 
 static unsigned call_exit(RvTranslator *t, uint64_t target) {
-    return kir_exit_new(t->b, (KirExit){.target = target, .kind = KIR_EXIT_DIRECT, .hint = KIR_JUMP_CALL,
-                                        .image = t->b->block->image_valid, .link = t->next});
+    return kir_exit_new(
+        t->b,
+        (KirExit){
+            .target = target, .kind = KIR_EXIT_DIRECT, .hint = KIR_JUMP_CALL, .image = t->b->block->image_valid, .link = t->next});
 }
 
 bool rv_jal(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) {
@@ -162,9 +162,7 @@ static bool change_bit(RvTranslator *t, const RvInsn *i, KirOp op, bool inverted
 }
 
 // p: the operation; q: with the inverted mask
-bool rv_single_bit(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) {
-    return change_bit(t, i, p, q, rv_x(t, i->rs2));
-}
+bool rv_single_bit(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) { return change_bit(t, i, p, q, rv_x(t, i->rs2)); }
 
 bool rv_single_bit_imm(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) {
     return change_bit(t, i, p, q, rv_const(t, i->imm));

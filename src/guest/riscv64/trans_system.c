@@ -11,9 +11,7 @@
 bool rv_nop(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) { return true; }
 
 // p: KirException
-bool rv_raise(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) {
-    return rv_end(t, kir_exit_exception(t->b, p, t->pc));
-}
+bool rv_raise(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) { return rv_end(t, kir_exit_exception(t->b, p, t->pc)); }
 
 enum { CSR_WRITE, CSR_SET, CSR_CLEAR, FFLAGS_MASK = 31, FRM_SHIFT = 5, FRM_BITS = 3 };
 
@@ -25,9 +23,7 @@ static bool csr_exists(const RvTranslator *t, unsigned csr) {
     return csr >= RV_CSR_FFLAGS && csr <= RV_CSR_FCSR && features & RV_FEATURE_F;
 }
 
-static KirRef get_fflags(RvTranslator *t) {
-    return kir_emit(t->b, KIR_FGETFLAGS, KIR_I64, 0, KIR_NONE, KIR_NONE, KIR_NONE);
-}
+static KirRef get_fflags(RvTranslator *t) { return kir_emit(t->b, KIR_FGETFLAGS, KIR_I64, 0, KIR_NONE, KIR_NONE, KIR_NONE); }
 
 static KirRef read_csr(RvTranslator *t, unsigned csr) {
     KirRef frm;

@@ -10,7 +10,10 @@
 
 enum { PAGE_MASK = ~4095 };
 
-typedef struct RvRule { RvGenerator *generator; uint16_t p, q; } RvRule;
+typedef struct RvRule {
+    RvGenerator *generator;
+    uint16_t p, q;
+} RvRule;
 
 #define MEM_S(size) KIR_MEM_##size | KIR_MEM_SIGNED
 

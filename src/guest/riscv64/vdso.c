@@ -25,8 +25,13 @@ const GuestVdso rv_vdso = {vdso_image, sizeof vdso_image, RV_VDSO_SIGRETURN, pla
 
 static bool in_host_vdso(uint64_t clock) {
     switch (clock) {
-    case CLOCK_REALTIME: case CLOCK_MONOTONIC: case CLOCK_MONOTONIC_RAW: case CLOCK_REALTIME_COARSE:
-    case CLOCK_MONOTONIC_COARSE: case CLOCK_BOOTTIME: case CLOCK_TAI: return true;
+    case CLOCK_REALTIME:
+    case CLOCK_MONOTONIC:
+    case CLOCK_MONOTONIC_RAW:
+    case CLOCK_REALTIME_COARSE:
+    case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_BOOTTIME:
+    case CLOCK_TAI: return true;
     default: return false;
     }
 }

@@ -92,9 +92,7 @@ static void load_const_xmm(Emit *e, unsigned reg, KirRef constant) {
 }
 
 // ---- places -----------------------------------------------------------------------------------------------------------
-static bool is_immediate(const Emit *e, KirRef root) {
-    return e->insns[root].op == KIR_CONST || e->insns[root].op == KIR_CONSTV;
-}
+static bool is_immediate(const Emit *e, KirRef root) { return e->insns[root].op == KIR_CONST || e->insns[root].op == KIR_CONSTV; }
 
 static bool in_memory(const Emit *e, KirRef root) {
     const Value *value = &e->values[root];
@@ -265,7 +263,7 @@ void result_in_gpr(Emit *e, KirRef v, unsigned reg) {
 
 void alloc_end(Emit *e) {
     e->locked[GPR] = e->locked[XMM] = 0;
-    for (int class = 0; class < 2; class++) {
+    for (int class = 0; class < 2; class ++) {
         for (unsigned left = e->busy[class] & temp_mask[class]; left; left &= left - 1) {
             unsigned reg = (unsigned)__builtin_ctz(left);
             KirRef root = e->holds[class][reg];
@@ -390,7 +388,7 @@ static void forget_homes(Emit *e) {
             if (value->last_use > e->index && value->slot == NO_SLOT && !is_immediate(e, root)) {
                 unsigned reg = use(e, class, root);
                 spill(e, class, reg);
-                e->locked[class] &= (uint16_t)~(1u << reg);
+                e->locked[class] &= (uint16_t) ~(1u << reg);
             }
             value->home = NO_GLOBAL;
         }
@@ -408,7 +406,8 @@ void spill_for_call(Emit *e, bool globals_change) {
     }
     spill_register(e, GPR, RAX);
     spill_register(e, GPR, R10);
-    for (unsigned left = e->busy[XMM] & TEMP_XMM_MASK; left; left &= left - 1) spill_register(e, XMM, (unsigned)__builtin_ctz(left));
+    for (unsigned left = e->busy[XMM] & TEMP_XMM_MASK; left; left &= left - 1)
+        spill_register(e, XMM, (unsigned)__builtin_ctz(left));
 }
 
 void store_value(Emit *e, Mem to, KirRef v) {

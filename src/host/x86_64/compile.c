@@ -197,7 +197,8 @@ static void emit_effect(Emit *e, KirRef v, const KirInsn *insn) {
     case KIR_SET: emit_set(e, insn->a, insn->b); break;
     case KIR_STORE: emit_store(e, insn); break;
     case KIR_FENCE: emit_fence(e, insn); break;
-    case KIR_CALL: case KIR_CALL3: emit_call(e, v, insn); break;
+    case KIR_CALL:
+    case KIR_CALL3: emit_call(e, v, insn); break;
     case KIR_EXIT_IF: emit_exit_if(e, insn); break;
     case KIR_POLL: emit_poll(e, &e->kir->exits[insn->a]); break;
     case KIR_EXIT: emit_exit(e, insn); break;
@@ -219,26 +220,70 @@ static void emit_value(Emit *e, KirRef v, const KirInsn *insn) {
     }
     switch (insn->op) {
     case KIR_GET: emit_get(e, v); break;
-    case KIR_ADD: case KIR_SUB: case KIR_MUL: case KIR_MULHU: case KIR_MULHS: case KIR_AND: case KIR_OR: case KIR_XOR:
-    case KIR_NOT: case KIR_NEG: case KIR_SHL: case KIR_SHR: case KIR_SAR: case KIR_ROTR: case KIR_CLZ: case KIR_CTZ:
-    case KIR_POPCNT: case KIR_BSWAP: case KIR_BFX: case KIR_SBFX: case KIR_FUNNEL: case KIR_ADC: case KIR_ADC_C:
-    case KIR_ADC_V: case KIR_CMP: case KIR_SELECT: case KIR_SEXT: case KIR_ZEXT: case KIR_TRUNC:
-        emit_integer(e, v, insn);
-        break;
-    case KIR_DIVU: case KIR_DIVS: case KIR_REMU: case KIR_REMS: emit_divide(e, v, insn); break;
+    case KIR_ADD:
+    case KIR_SUB:
+    case KIR_MUL:
+    case KIR_MULHU:
+    case KIR_MULHS:
+    case KIR_AND:
+    case KIR_OR:
+    case KIR_XOR:
+    case KIR_NOT:
+    case KIR_NEG:
+    case KIR_SHL:
+    case KIR_SHR:
+    case KIR_SAR:
+    case KIR_ROTR:
+    case KIR_CLZ:
+    case KIR_CTZ:
+    case KIR_POPCNT:
+    case KIR_BSWAP:
+    case KIR_BFX:
+    case KIR_SBFX:
+    case KIR_FUNNEL:
+    case KIR_ADC:
+    case KIR_ADC_C:
+    case KIR_ADC_V:
+    case KIR_CMP:
+    case KIR_SELECT:
+    case KIR_SEXT:
+    case KIR_ZEXT:
+    case KIR_TRUNC: emit_integer(e, v, insn); break;
+    case KIR_DIVU:
+    case KIR_DIVS:
+    case KIR_REMU:
+    case KIR_REMS: emit_divide(e, v, insn); break;
     case KIR_LOAD: emit_load(e, v, insn); break;
-    case KIR_CAS: case KIR_AMO: emit_atomic(e, v, insn); break;
+    case KIR_CAS:
+    case KIR_AMO: emit_atomic(e, v, insn); break;
     case KIR_FGETFLAGS: emit_get_flags(e, v); break;
-    case KIR_CALL: case KIR_CALL3: emit_call(e, v, insn); break;
-    case KIR_FADD: case KIR_FSUB: case KIR_FMUL: case KIR_FDIV: case KIR_FSQRT: case KIR_FMA: case KIR_FMIN: case KIR_FMAX:
-    case KIR_FCMP: case KIR_FTOI: case KIR_ITOF: case KIR_FTOF: case KIR_FROUND: case KIR_FNEG: case KIR_FABS:
+    case KIR_CALL:
+    case KIR_CALL3: emit_call(e, v, insn); break;
+    case KIR_FADD:
+    case KIR_FSUB:
+    case KIR_FMUL:
+    case KIR_FDIV:
+    case KIR_FSQRT:
+    case KIR_FMA:
+    case KIR_FMIN:
+    case KIR_FMAX:
+    case KIR_FCMP:
+    case KIR_FTOI:
+    case KIR_ITOF:
+    case KIR_FTOF:
+    case KIR_FROUND:
+    case KIR_FNEG:
+    case KIR_FABS:
     case KIR_FCOPYSIGN:
         if (has_float_code(e, insn)) emit_float(e, v, insn);
         else emit_fallback(e, v, insn);
         break;
-    case KIR_BITCAST: case KIR_PAIR: case KIR_LO64: case KIR_HI64: case KIR_NANBOX: case KIR_NANUNBOX:
-        emit_move(e, v, insn);
-        break;
+    case KIR_BITCAST:
+    case KIR_PAIR:
+    case KIR_LO64:
+    case KIR_HI64:
+    case KIR_NANBOX:
+    case KIR_NANUNBOX: emit_move(e, v, insn); break;
     default: emit_fallback(e, v, insn); break;
     }
 }
@@ -299,8 +344,15 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *sc
     }
     sort_faults(&e);
     memory->code_next = e.c.p;
-    *out = (HostCompiled){.code = e.start, .size = (uint32_t)(e.c.p - e.start), .faults = e.faults,
-                          .fault_count = e.fault_count, .entries = e.entries, .entry_count = e.entry_count, .exits = e.exits,
-                          .exit_count = e.exit_count, .fallbacks = e.fallbacks, .helper_calls = e.helper_calls};
+    *out = (HostCompiled){.code = e.start,
+                          .size = (uint32_t)(e.c.p - e.start),
+                          .faults = e.faults,
+                          .fault_count = e.fault_count,
+                          .entries = e.entries,
+                          .entry_count = e.entry_count,
+                          .exits = e.exits,
+                          .exit_count = e.exit_count,
+                          .fallbacks = e.fallbacks,
+                          .helper_calls = e.helper_calls};
     return true;
 }

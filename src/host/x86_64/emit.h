@@ -21,18 +21,25 @@
 #include <stddef.h>
 
 enum { GPRS = 16, XMMS = 16, CPU_REG = R14, MAX_GLOBALS = 256, MAX_FAULT_ENTRIES = MAX_GLOBALS };
-#define CPU_MEM(field) mem_base(CPU_REG, (int32_t)offsetof(Cpu, field) - (int32_t)offsetof(Cpu, guest) - CPU_BIAS)
-#define GUEST_MEM(offset_) mem_base(CPU_REG, (int32_t)(offset_) - CPU_BIAS)
+#define CPU_MEM(field)     mem_base(CPU_REG, (int32_t)offsetof(Cpu, field) - (int32_t)offsetof(Cpu, guest) - CPU_BIAS)
+#define GUEST_MEM(offset_) mem_base(CPU_REG, (int32_t)(offset_)-CPU_BIAS)
 
 // The convention, frozen: trace code is compiled to it by LLVM (preserve_none).
 extern const uint8_t host_pinned_gprs[10];
 #define TEMP_GPR_MASK ((1u << RAX) | (1u << RBX) | (1u << RBP) | (1u << R10))
 #define TEMP_XMM_MASK 0xff00u
 
-typedef struct HostFeatures { bool bmi2, lzcnt, bmi1, avx, fma, pclmul; } HostFeatures;
+typedef struct HostFeatures {
+    bool bmi2, lzcnt, bmi1, avx, fma, pclmul;
+} HostFeatures;
 HostFeatures host_detect(const EngineOptions *options);
 
-typedef struct Pin { uint8_t reg; bool xmm; uint8_t type; uint32_t offset; } Pin;
+typedef struct Pin {
+    uint8_t reg;
+    bool xmm;
+    uint8_t type;
+    uint32_t offset;
+} Pin;
 
 // Constants that vector instructions take from memory, 16 bytes each.
 typedef struct HostConstants {
@@ -58,7 +65,10 @@ struct Host {
 };
 
 // What the evaluator gets from generated code: an operation, its operands are in Cpu.args.
-typedef struct EvalRecord { KirInsn insn; uint8_t types[4]; } EvalRecord;
+typedef struct EvalRecord {
+    KirInsn insn;
+    uint8_t types[4];
+} EvalRecord;
 
 enum { NO_GLOBAL = -1, NO_SLOT = -1 };
 // Flags of a value.
@@ -72,7 +82,7 @@ typedef struct Value {
     uint8_t reg;       // register, or NO_REG
     uint8_t hint;      // pinned register to be computed into, or NO_REG
     uint8_t flags;
-    uint8_t xmm;       // lives in vector registers
+    uint8_t xmm; // lives in vector registers
 } Value;
 
 typedef struct Emit Emit;
@@ -80,9 +90,9 @@ typedef struct Emit Emit;
 typedef struct Cold {
     struct Cold *next;
     void (*run)(Emit *e, const struct Cold *cold);
-    uint8_t *from;    // the jump displacement that leads here
+    uint8_t *from; // the jump displacement that leads here
     uint8_t *back;
-    uint32_t index;   // instruction
+    uint32_t index; // instruction
     uint8_t regs[4];
     const void *data;
 } Cold;
@@ -95,18 +105,18 @@ struct Emit {
     const KirInsn *insns;
     Arena *scratch;
     Value *values;
-    uint32_t index;               // of the instruction being emitted
-    uint64_t insn_pc;             // of the guest instruction it belongs to
-    KirRef holds[2][16];          // by class (0 general, 1 vector) and register: the value in it, or KIR_NONE
-    uint16_t locked[2], busy[2];  // by class: registers of operands; registers that hold a value
-    bool too_complex;             // out of spill slots
+    uint32_t index;              // of the instruction being emitted
+    uint64_t insn_pc;            // of the guest instruction it belongs to
+    KirRef holds[2][16];         // by class (0 general, 1 vector) and register: the value in it, or KIR_NONE
+    uint16_t locked[2], busy[2]; // by class: registers of operands; registers that hold a value
+    bool too_complex;            // out of spill slots
     uint8_t *start;
     Cold *cold, **cold_tail;
     HostFault *faults;
     uint32_t fault_count, fault_capacity;
     HostFaultEntry *entries;
     uint32_t entry_count, entry_capacity;
-    uint32_t next_fault;          // in kir->faults
+    uint32_t next_fault;                 // in kir->faults
     uint32_t fault_first, fault_entries; // of the instruction being emitted, in entries
     ExitRecord **exits;
     uint32_t exit_count, exit_capacity;
@@ -177,7 +187,7 @@ void emit_float(Emit *e, KirRef v, const KirInsn *insn);
 void emit_get_flags(Emit *e, KirRef v);
 void emit_set_flags(Emit *e, const KirInsn *insn);
 bool has_float_code(const Emit *e, const KirInsn *insn); // else: emit_fallback
-void emit_move(Emit *e, KirRef v, const KirInsn *insn); // BITCAST, PAIR, LO64, HI64, NANBOX, NANUNBOX
+void emit_move(Emit *e, KirRef v, const KirInsn *insn);  // BITCAST, PAIR, LO64, HI64, NANBOX, NANUNBOX
 void emit_call(Emit *e, KirRef v, const KirInsn *insn);
 void emit_fallback(Emit *e, KirRef v, const KirInsn *insn);
 // A cold path that has the evaluator compute the operation from the operand registers in cold->regs[0..2] into regs[3].

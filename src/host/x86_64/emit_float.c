@@ -20,9 +20,14 @@ static bool converts_exactly(const Emit *e, const KirInsn *insn) {
 bool has_float_code(const Emit *e, const KirInsn *insn) {
     unsigned round = round_of(insn);
     switch (insn->op) {
-    case KIR_FADD: case KIR_FSUB: case KIR_FMUL: case KIR_FDIV: case KIR_FSQRT: return round == KIR_RDYN && is_canonical(insn);
+    case KIR_FADD:
+    case KIR_FSUB:
+    case KIR_FMUL:
+    case KIR_FDIV:
+    case KIR_FSQRT: return round == KIR_RDYN && is_canonical(insn);
     case KIR_FMA: return round == KIR_RDYN && is_canonical(insn) && e->host->features.fma;
-    case KIR_FMIN: case KIR_FMAX: return is_canonical(insn) && insn->aux & KIR_FP_NUMBER;
+    case KIR_FMIN:
+    case KIR_FMAX: return is_canonical(insn) && insn->aux & KIR_FP_NUMBER;
     case KIR_FROUND: return is_canonical(insn) && round != KIR_RMM;
     case KIR_ITOF: return round == KIR_RDYN || converts_exactly(e, insn);
     case KIR_FTOF: return is_canonical(insn) && (round == KIR_RDYN || converts_exactly(e, insn));
@@ -169,8 +174,8 @@ static void emit_copysign(Emit *e, KirRef v, const KirInsn *insn) {
 // ---- comparison ----------------------------------------------------------------------------------------------------------------
 static void emit_compare(Emit *e, KirRef v, const KirInsn *insn) {
     unsigned kind = insn->aux;
-    bool single = is32(insn), signals = kind == KIR_FEQ_S || kind == KIR_FLT_S || kind == KIR_FLE_S || kind == KIR_FGT_S ||
-                                        kind == KIR_FGE_S;
+    bool single = is32(insn),
+         signals = kind == KIR_FEQ_S || kind == KIR_FLT_S || kind == KIR_FLE_S || kind == KIR_FGT_S || kind == KIR_FGE_S;
     bool swap = kind == KIR_FLT || kind == KIR_FLE || kind == KIR_FLT_S || kind == KIR_FLE_S;
     bool equal = kind == KIR_FEQ || kind == KIR_FEQ_S;
     bool or_equal = kind == KIR_FLE || kind == KIR_FLE_S || kind == KIR_FGE || kind == KIR_FGE_S;
@@ -268,8 +273,10 @@ void emit_float(Emit *e, KirRef v, const KirInsn *insn) {
     case KIR_FDIV: emit_arithmetic(e, v, insn, 0x0f5e, false); break;
     case KIR_FSQRT: emit_sqrt(e, v, insn); break;
     case KIR_FMA: emit_fma(e, v, insn); break;
-    case KIR_FMIN: case KIR_FMAX: emit_min_max(e, v, insn); break;
-    case KIR_FNEG: case KIR_FABS: emit_sign(e, v, insn); break;
+    case KIR_FMIN:
+    case KIR_FMAX: emit_min_max(e, v, insn); break;
+    case KIR_FNEG:
+    case KIR_FABS: emit_sign(e, v, insn); break;
     case KIR_FCOPYSIGN: emit_copysign(e, v, insn); break;
     case KIR_FCMP: emit_compare(e, v, insn); break;
     case KIR_ITOF: emit_from_int(e, v, insn); break;

@@ -133,9 +133,7 @@ static void emit_count(Emit *e, KirRef v, const KirInsn *insn) {
 }
 
 // ---- shifts ------------------------------------------------------------------------------------------------------------------
-static unsigned shift_digit(KirOp op) {
-    return op == KIR_SHL ? X_SHL : op == KIR_SHR ? X_SHR : op == KIR_SAR ? X_SAR : X_ROR;
-}
+static unsigned shift_digit(KirOp op) { return op == KIR_SHL ? X_SHL : op == KIR_SHR ? X_SHR : op == KIR_SAR ? X_SAR : X_ROR; }
 
 static void emit_shift_cl(Emit *e, KirRef v, const KirInsn *insn) {
     // Through rax, with rcx (pinned) set aside in r10.
@@ -249,8 +247,8 @@ static void emit_bfx(Emit *e, KirRef v, const KirInsn *insn) {
 }
 
 // ---- conditions -----------------------------------------------------------------------------------------------------------
-static const uint8_t cc_of[] = {[KIR_EQ] = CC_E,  [KIR_NE] = CC_NE, [KIR_LTS] = CC_L, [KIR_LES] = CC_LE, [KIR_GTS] = CC_G,
-                                [KIR_GES] = CC_GE, [KIR_LTU] = CC_B, [KIR_LEU] = CC_BE, [KIR_GTU] = CC_A, [KIR_GEU] = CC_AE};
+static const uint8_t cc_of[] = {[KIR_EQ] = CC_E,   [KIR_NE] = CC_NE, [KIR_LTS] = CC_L,  [KIR_LES] = CC_LE, [KIR_GTS] = CC_G,
+                                [KIR_GES] = CC_GE, [KIR_LTU] = CC_B, [KIR_LEU] = CC_BE, [KIR_GTU] = CC_A,  [KIR_GEU] = CC_AE};
 
 static KirCond swapped(KirCond cond) {
     switch (cond) {
@@ -367,22 +365,38 @@ static void emit_adc(Emit *e, KirRef v, const KirInsn *insn) {
 
 void emit_integer(Emit *e, KirRef v, const KirInsn *insn) {
     switch (insn->op) {
-    case KIR_ADD: case KIR_SUB: case KIR_AND: case KIR_OR: case KIR_XOR: emit_alu(e, v, insn); break;
+    case KIR_ADD:
+    case KIR_SUB:
+    case KIR_AND:
+    case KIR_OR:
+    case KIR_XOR: emit_alu(e, v, insn); break;
     case KIR_MUL: emit_mul(e, v, insn); break;
-    case KIR_NOT: case KIR_NEG: case KIR_BSWAP: emit_unary(e, v, insn); break;
-    case KIR_CLZ: case KIR_CTZ: case KIR_POPCNT: emit_count(e, v, insn); break;
-    case KIR_SHL: case KIR_SHR: case KIR_SAR: case KIR_ROTR: emit_shift(e, v, insn); break;
+    case KIR_NOT:
+    case KIR_NEG:
+    case KIR_BSWAP: emit_unary(e, v, insn); break;
+    case KIR_CLZ:
+    case KIR_CTZ:
+    case KIR_POPCNT: emit_count(e, v, insn); break;
+    case KIR_SHL:
+    case KIR_SHR:
+    case KIR_SAR:
+    case KIR_ROTR: emit_shift(e, v, insn); break;
     case KIR_FUNNEL: emit_funnel(e, v, insn); break;
-    case KIR_MULHU: case KIR_MULHS: emit_mulh(e, v, insn); break;
-    case KIR_SEXT: case KIR_ZEXT: emit_extend(e, v, insn); break;
+    case KIR_MULHU:
+    case KIR_MULHS: emit_mulh(e, v, insn); break;
+    case KIR_SEXT:
+    case KIR_ZEXT: emit_extend(e, v, insn); break;
     case KIR_TRUNC: emit_trunc(e, v, insn); break;
-    case KIR_BFX: case KIR_SBFX: emit_bfx(e, v, insn); break;
+    case KIR_BFX:
+    case KIR_SBFX: emit_bfx(e, v, insn); break;
     case KIR_CMP: emit_cmp(e, v, insn); break;
     case KIR_SELECT:
         if (e->values[v].xmm) emit_select_xmm(e, v, insn);
         else emit_select(e, v, insn);
         break;
-    case KIR_ADC: case KIR_ADC_C: case KIR_ADC_V: emit_adc(e, v, insn); break;
+    case KIR_ADC:
+    case KIR_ADC_C:
+    case KIR_ADC_V: emit_adc(e, v, insn); break;
     default: bug("integer operation %s has no host code", kir_op_info[insn->op].name);
     }
 }

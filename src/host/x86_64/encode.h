@@ -16,7 +16,22 @@
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NO_REG = 0xff };
 
 typedef enum X86Cond {
-    CC_O, CC_NO, CC_B, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G
+    CC_O,
+    CC_NO,
+    CC_B,
+    CC_AE,
+    CC_E,
+    CC_NE,
+    CC_BE,
+    CC_A,
+    CC_S,
+    CC_NS,
+    CC_P,
+    CC_NP,
+    CC_L,
+    CC_GE,
+    CC_LE,
+    CC_G
 } X86Cond;
 
 typedef struct Code {
@@ -40,12 +55,18 @@ static inline Mem mem_index(unsigned base, unsigned index, unsigned scale, int32
 static inline Mem mem_rip(const void *target) { return (Mem){NO_REG, NO_REG, 0, 0, target}; }
 
 static inline void emit8(Code *c, uint8_t byte) {
-    if (c->p >= c->end) { c->overflow = true; return; }
+    if (c->p >= c->end) {
+        c->overflow = true;
+        return;
+    }
     *(c->p + c->write_delta) = byte;
     c->p++;
 }
 static inline void emit32(Code *c, uint32_t word) {
-    if (c->end - c->p < 4) { c->overflow = true; return; }
+    if (c->end - c->p < 4) {
+        c->overflow = true;
+        return;
+    }
     memcpy(c->p + c->write_delta, &word, 4);
     c->p += 4;
 }
@@ -122,9 +143,7 @@ static inline void x_rm8(Code *c, uint32_t opcode, unsigned reg, Mem m) {
 
 // The eight two-operand arithmetic instructions, by their /digit: add or adc sbb and sub xor cmp.
 enum { X_ADD, X_OR, X_ADC, X_SBB, X_AND, X_SUB, X_XOR, X_CMP };
-static inline void x_alu_rr(Code *c, unsigned op, unsigned w, unsigned dst, unsigned src) {
-    x_rr(c, op << 3 | 1, w, src, dst);
-}
+static inline void x_alu_rr(Code *c, unsigned op, unsigned w, unsigned dst, unsigned src) { x_rr(c, op << 3 | 1, w, src, dst); }
 static inline void x_alu_rm(Code *c, unsigned op, unsigned w, unsigned dst, Mem m) { x_rm(c, op << 3 | 3, w, dst, m); }
 static inline void x_alu_mr(Code *c, unsigned op, unsigned w, Mem m, unsigned src) { x_rm(c, op << 3 | 1, w, src, m); }
 static inline void x_alu_ri(Code *c, unsigned op, unsigned w, unsigned dst, int32_t imm) {
@@ -178,9 +197,7 @@ static inline void x_shift_ri(Code *c, unsigned op, unsigned w, unsigned dst, un
 static inline void x_shift_cl(Code *c, unsigned op, unsigned w, unsigned dst) { x_rr(c, 0xd3, w, op, dst); }
 static inline void x_test_rr(Code *c, unsigned w, unsigned a, unsigned b) { x_rr(c, 0x85, w, b, a); }
 static inline void x_setcc(Code *c, X86Cond cc, unsigned dst) { x_rr8(c, 0x0f90u | cc, 0, 0, dst); }
-static inline void x_cmov(Code *c, X86Cond cc, unsigned w, unsigned dst, unsigned src) {
-    x_rr(c, 0x0f40u | cc, w, dst, src);
-}
+static inline void x_cmov(Code *c, X86Cond cc, unsigned w, unsigned dst, unsigned src) { x_rr(c, 0x0f40u | cc, w, dst, src); }
 static inline void x_movzx8(Code *c, unsigned dst, unsigned src) { x_rr8(c, 0x0fb6, 0, dst, src); }
 
 // Jumps: the displacement's address is returned for patching.
@@ -222,9 +239,15 @@ static inline void x_call(Code *c, const uint8_t *target) {
 
 // One to eight bytes of no-operation.
 static inline void x_nop(Code *c, unsigned bytes) {
-    static const uint8_t nops[9][8] = {
-        {0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}, {0x0f, 0x1f, 0x40, 0}, {0x0f, 0x1f, 0x44, 0, 0},
-        {0x66, 0x0f, 0x1f, 0x44, 0, 0}, {0x0f, 0x1f, 0x80, 0, 0, 0, 0}, {0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0}};
+    static const uint8_t nops[9][8] = {{0},
+                                       {0x90},
+                                       {0x66, 0x90},
+                                       {0x0f, 0x1f, 0x00},
+                                       {0x0f, 0x1f, 0x40, 0},
+                                       {0x0f, 0x1f, 0x44, 0, 0},
+                                       {0x66, 0x0f, 0x1f, 0x44, 0, 0},
+                                       {0x0f, 0x1f, 0x80, 0, 0, 0, 0},
+                                       {0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0}};
     while (bytes) {
         unsigned n = bytes > 8 ? 8 : bytes;
         for (unsigned i = 0; i < n; i++) emit8(c, nops[n][i]);
@@ -234,8 +257,8 @@ static inline void x_nop(Code *c, unsigned bytes) {
 
 // ---- VEX ----------------------------------------------------------------------------------------------------------
 // The opcode notation is the same: P66/PF2/PF3 and 0x0f.., 0x0f38.., 0x0f3a.. choose pp and map.
-static inline void emit_vex(Code *c, uint32_t opcode, unsigned w, unsigned l, unsigned reg, unsigned vvvv,
-                            unsigned index, unsigned base) {
+static inline void emit_vex(Code *c, uint32_t opcode, unsigned w, unsigned l, unsigned reg, unsigned vvvv, unsigned index,
+                            unsigned base) {
     unsigned prefix = opcode >> 24;
     unsigned pp = prefix == 0x66 ? 1 : prefix == 0xf3 ? 2 : prefix == 0xf2 ? 3 : 0;
     unsigned long_opcode = opcode & 0xffffff;
@@ -280,12 +303,12 @@ static inline void s_op_m(Code *c, uint32_t opcode, unsigned w, unsigned dst, Me
     else x_rm(c, opcode, w, dst, m);
 }
 static inline void s_mov(Code *c, unsigned dst, unsigned src) { s_rr(c, 0x0f28, 0, dst, src); } // movaps
-enum { S_LOAD_128 = 0x0f10, S_STORE_128 = 0x0f11 };                                           // movups
-#define S_LOAD_64     PF3(0x0f7e) // movq xmm, m64
-#define S_STORE_64    P66(0x0fd6) // movq m64, xmm
-#define S_LOAD_32     PF3(0x0f10) // movss xmm, m32
-#define S_STORE_32    PF3(0x0f11) // movss m32, xmm
-#define S_FROM_GPR    P66(0x0f6e) // movd/movq xmm, r
-#define S_TO_GPR      P66(0x0f7e) // movd/movq r, xmm (reg field = xmm)
+enum { S_LOAD_128 = 0x0f10, S_STORE_128 = 0x0f11 };                                             // movups
+#define S_LOAD_64  PF3(0x0f7e)                                                                  // movq xmm, m64
+#define S_STORE_64 P66(0x0fd6)                                                                  // movq m64, xmm
+#define S_LOAD_32  PF3(0x0f10)                                                                  // movss xmm, m32
+#define S_STORE_32 PF3(0x0f11)                                                                  // movss m32, xmm
+#define S_FROM_GPR P66(0x0f6e)                                                                  // movd/movq xmm, r
+#define S_TO_GPR   P66(0x0f7e) // movd/movq r, xmm (reg field = xmm)
 
 #endif

@@ -10,7 +10,10 @@
 // So nothing may lie in between that needs the old value at home: no fault, no exit, no call, no GET or SET of that global.
 #include "host/x86_64/emit.h"
 
-typedef struct Pending { KirRef value; uint8_t reg, xmm; } Pending;
+typedef struct Pending {
+    KirRef value;
+    uint8_t reg, xmm;
+} Pending;
 typedef struct Plan {
     Emit *e;
     Pending pending[32];
@@ -19,18 +22,28 @@ typedef struct Plan {
 
 static bool is_vector_type(KirType type) { return type >= KIR_I128; }
 
-bool plan_is_fused(const Emit *e, KirRef v) {
-    return e->insns[v].op == KIR_CMP && !(e->values[v].flags & VALUE_NEEDED);
-}
+bool plan_is_fused(const Emit *e, KirRef v) { return e->insns[v].op == KIR_CMP && !(e->values[v].flags & VALUE_NEEDED); }
 
 // 32-bit operations clear the upper half of the host register, so widening their result is free.
 static bool clears_upper_half(const KirInsn *insn) {
     if (insn->type != KIR_I32) return false;
     switch (insn->op) {
-    case KIR_ADD: case KIR_SUB: case KIR_AND: case KIR_OR: case KIR_XOR: case KIR_NOT: case KIR_NEG:
-    case KIR_SHL: case KIR_SHR: case KIR_SAR: case KIR_ROTR: case KIR_MUL: case KIR_CLZ: case KIR_CTZ: case KIR_POPCNT:
-    case KIR_BSWAP:
-        return true;
+    case KIR_ADD:
+    case KIR_SUB:
+    case KIR_AND:
+    case KIR_OR:
+    case KIR_XOR:
+    case KIR_NOT:
+    case KIR_NEG:
+    case KIR_SHL:
+    case KIR_SHR:
+    case KIR_SAR:
+    case KIR_ROTR:
+    case KIR_MUL:
+    case KIR_CLZ:
+    case KIR_CTZ:
+    case KIR_POPCNT:
+    case KIR_BSWAP: return true;
     case KIR_LOAD: return true;
     default: return false;
     }
@@ -160,7 +173,8 @@ static void plan_instruction(Plan *p, uint32_t at, uint32_t *next_fault) {
         use_fault_entries(e, at, next_fault);
     }
     switch (insn.op) {
-    case KIR_NOP: case KIR_INSN: return;
+    case KIR_NOP:
+    case KIR_INSN: return;
     case KIR_SET: plan_set(p, at, &insn); return;
     case KIR_GET: {
         value->xmm = is_vector_type((KirType)insn.type);
@@ -168,7 +182,8 @@ static void plan_instruction(Plan *p, uint32_t at, uint32_t *next_fault) {
         if (e->host->xmm_of_global[insn.a] != NO_REG) cancel_register(p, at, e->host->xmm_of_global[insn.a], true);
         return;
     }
-    case KIR_CONST: case KIR_CONSTV: value->xmm = is_vector_type((KirType)insn.type); return;
+    case KIR_CONST:
+    case KIR_CONSTV: value->xmm = is_vector_type((KirType)insn.type); return;
     default: break;
     }
     bool dead = info->flags & KIR_FLAG_PURE && !value->last_use;

@@ -127,8 +127,7 @@ static void write_constants(Host *host, CodeMemory *memory) {
 }
 
 void host_write_stubs(Host *host, CodeMemory *memory) {
-    Code c = {.p = memory->code_next, .end = memory->code_end, .write_delta = memory->write_delta,
-              .avx = host->features.avx};
+    Code c = {.p = memory->code_next, .end = memory->code_end, .write_delta = memory->write_delta, .avx = host->features.avx};
     write_enter(&c, host);
     write_leave(&c, host);
     host->call_helper = write_call_helper(&c, host, false);
@@ -209,9 +208,7 @@ void host_leave_raise(const Host *host, Cpu *cpu) {
 static const int context_gpr[GPRS] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                       REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 
-uint64_t host_context_pc(const void *ucontext) {
-    return (uint64_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
-}
+uint64_t host_context_pc(const void *ucontext) { return (uint64_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP]; }
 
 void host_redirect(void *ucontext, void (*function)(void *), void *argument) {
     ucontext_t *context = ucontext;
@@ -244,7 +241,8 @@ void host_leave_fault(const Host *host, Cpu *cpu, void *ucontext, const HostFaul
     greg_t *gregs = context->uc_mcontext.gregs;
     for (unsigned i = 0; i < host->pin_count; i++) {
         const Pin *pin = &host->pins[i];
-        if (pin->xmm) memcpy(cpu->guest + pin->offset, &context->uc_mcontext.fpregs->_xmm[pin->reg], pin->type == KIR_V128 ? 16 : 8);
+        if (pin->xmm)
+            memcpy(cpu->guest + pin->offset, &context->uc_mcontext.fpregs->_xmm[pin->reg], pin->type == KIR_V128 ? 16 : 8);
         else memcpy(cpu->guest + pin->offset, &gregs[context_gpr[pin->reg]], 8);
     }
     // All are read before one is written: an entry may name the home that another one changes.

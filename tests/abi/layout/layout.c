@@ -46,9 +46,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#define SIZE(type) printf("sizeof(" #type ") %zu\n", sizeof(type))
+#define SIZE(type)         printf("sizeof(" #type ") %zu\n", sizeof(type))
 #define FIELD(type, field) printf(#type "." #field " %zu+%zu\n", offsetof(type, field), sizeof(((type *)0)->field))
-#define NUMBER(constant) printf(#constant " 0x%llx\n", (unsigned long long)(constant))
+#define NUMBER(constant)   printf(#constant " 0x%llx\n", (unsigned long long)(constant))
 
 static void files(void) {
     SIZE(struct stat), FIELD(struct stat, st_dev), FIELD(struct stat, st_ino), FIELD(struct stat, st_nlink);

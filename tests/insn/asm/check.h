@@ -18,14 +18,14 @@
 #define SIGSEGV 11
 
 // Places for `fault`: offsets from the arena's A (see check.c).
-#define GOOD        0x100
-#define NONE        0x2800
-#define READONLY    0x4800
-#define UNMAPPED    0x6800
-#define NONE_START  0x2000
+#define GOOD           0x100
+#define NONE           0x2800
+#define READONLY       0x4800
+#define UNMAPPED       0x6800
+#define NONE_START     0x2000
 #define READONLY_START 0x4000
 
-    .macro record name, kind, entry, at, signal, code, where, reg
+.macro record name, kind, entry, at, signal, code, where, reg
     .section .rodata.names, "a"
 name_\@:
     .asciz "\name"

@@ -15,12 +15,8 @@ static unsigned below(Maker *m, unsigned n) { return (unsigned)(next_random(m->r
 
 static KirRef append(Maker *m, KirOp op, KirType type, unsigned aux, uint32_t a, uint32_t b, uint32_t c) {
     const KirOpFacts *facts = &kir_op_facts[op];
-    KirInsn insn = {.op = (uint8_t)op,
-                    .type = facts->free_type ? (uint8_t)type : facts->result,
-                    .aux = (uint16_t)aux,
-                    .a = a,
-                    .b = b,
-                    .c = c};
+    KirInsn insn = {
+        .op = (uint8_t)op, .type = facts->free_type ? (uint8_t)type : facts->result, .aux = (uint16_t)aux, .a = a, .b = b, .c = c};
     if (facts->unused & 1) insn.a = KIR_NONE;
     if (facts->unused & 2) insn.b = KIR_NONE;
     if (facts->unused & 4) insn.c = KIR_NONE;
@@ -67,10 +63,8 @@ static uint64_t interesting(Maker *m) {
 }
 
 static KirRef make_const(Maker *m, KirType type) {
-    KirInsn insn = {.op = KIR_CONST,
-                    .type = (uint8_t)type,
-                    .c = KIR_NONE,
-                    .imm = kir_low_bits(interesting(m), kir_type_bits(type))};
+    KirInsn insn = {
+        .op = KIR_CONST, .type = (uint8_t)type, .c = KIR_NONE, .imm = kir_low_bits(interesting(m), kir_type_bits(type))};
     if (type == KIR_I64 && below(m, 12) == 0) {
         insn.aux = KIR_IMAGE;
         insn.imm = m->block->image_base + below(m, 5000);
@@ -89,8 +83,7 @@ static KirRef pick(Maker *m, KirType type) {
         if (kir_result_type(&block->insns[i]) == type) candidates[n++] = i;
     if (n && below(m, 5)) return candidates[below(m, n)];
     if (type == KIR_V128) return append(m, KIR_GET, type, 0, WORLD_INTS + WORLD_FLOATS, 0, 0);
-    if (type == KIR_F64 && below(m, 2))
-        return append(m, KIR_GET, type, 0, WORLD_INTS + below(m, WORLD_FLOATS), 0, 0);
+    if (type == KIR_F64 && below(m, 2)) return append(m, KIR_GET, type, 0, WORLD_INTS + below(m, WORLD_FLOATS), 0, 0);
     if (type == KIR_I64 && below(m, 2)) return append(m, KIR_GET, type, 0, below(m, WORLD_INTS), 0, 0);
     if (type != KIR_I1 && below(m, 2)) {
         KirRef address = append(m, KIR_GET, KIR_I64, 0, below(m, WORLD_INTS), 0, 0);
@@ -103,8 +96,7 @@ static KirType word(Maker *m) { return below(m, 3) ? KIR_I64 : KIR_I32; }
 static KirType integer(Maker *m) { return (KirType)(KIR_I1 + below(m, 5)); }
 
 static uint32_t field(Maker *m, KirType type) {
-    unsigned bits = kir_type_bits(type), lsb = below(m, 3) ? 0 : below(m, bits),
-             length = 1 + below(m, bits - lsb);
+    unsigned bits = kir_type_bits(type), lsb = below(m, 3) ? 0 : below(m, bits), length = 1 + below(m, bits - lsb);
     if (below(m, 3) == 0) length = bits - lsb;
     if (lsb == 0 && below(m, 2)) length = 8u << below(m, type == KIR_I64 ? 4 : 3);
     return lsb | length << 8;
@@ -116,13 +108,11 @@ static void make_integer(Maker *m) {
     KirType type = word(m);
     if (op >= KIR_AND && op <= KIR_NOT && below(m, 4) == 0) type = KIR_I1;
     KirRef x = pick(m, type), y = pick(m, type);
-    bool chains = op == KIR_ADD || op == KIR_SUB || (op >= KIR_AND && op <= KIR_XOR) ||
-                  (op >= KIR_SHL && op <= KIR_ROTR);
+    bool chains = op == KIR_ADD || op == KIR_SUB || (op >= KIR_AND && op <= KIR_XOR) || (op >= KIR_SHL && op <= KIR_ROTR);
     if (chains && below(m, 3)) y = make_const(m, type);
     if (chains && below(m, 3) == 0) x = append(m, op, type, 0, x, make_const(m, type), KIR_NONE);
     if (op == KIR_CRC32) {
-        append(m, op, KIR_I32, below(m, 2), pick(m, KIR_I32), pick(m, (KirType)(KIR_I8 + below(m, 4))),
-               KIR_NONE);
+        append(m, op, KIR_I32, below(m, 2), pick(m, KIR_I32), pick(m, (KirType)(KIR_I8 + below(m, 4))), KIR_NONE);
     } else if (op == KIR_BFX || op == KIR_SBFX) {
         append(m, op, type, 0, x, field(m, type), KIR_NONE);
     } else if (op == KIR_BFI) {
@@ -153,10 +143,8 @@ static void make_select(Maker *m) {
 
 static void make_conversion(Maker *m) {
     KirType from = integer(m), to = integer(m);
-    if (from < to)
-        append(m, below(m, 2) ? KIR_SEXT : KIR_ZEXT, to, 0, pick(m, from), KIR_NONE, KIR_NONE);
-    else if (from > to)
-        append(m, KIR_TRUNC, to, 0, pick(m, from), KIR_NONE, KIR_NONE);
+    if (from < to) append(m, below(m, 2) ? KIR_SEXT : KIR_ZEXT, to, 0, pick(m, from), KIR_NONE, KIR_NONE);
+    else if (from > to) append(m, KIR_TRUNC, to, 0, pick(m, from), KIR_NONE, KIR_NONE);
 }
 
 static void make_float_bits(Maker *m) {
@@ -194,10 +182,8 @@ static void make_memory(Maker *m) {
     unsigned aux = size | (below(m, 6) ? 0 : KIR_MEM_NOFAULT);
     if (is_load && is_integer && below(m, 2)) aux |= KIR_MEM_SIGNED;
     uint32_t displacement = below(m, 4) ? below(m, 4096) - 2048 : (uint32_t)interesting(m);
-    if (is_load)
-        append(m, KIR_LOAD, type, aux, address, displacement, KIR_NONE);
-    else
-        append(m, KIR_STORE, type, aux, address, pick(m, type), displacement);
+    if (is_load) append(m, KIR_LOAD, type, aux, address, displacement, KIR_NONE);
+    else append(m, KIR_STORE, type, aux, address, pick(m, type), displacement);
 }
 
 static void make_set(Maker *m) {
@@ -240,9 +226,8 @@ KirBlock *random_block(Arena *arena, uint64_t *rng, unsigned length) {
     block->count = 0;
     Maker m = {block, rng};
     static void (*const makers[])(Maker *) = {
-        make_integer, make_integer,    make_integer,    make_integer,    make_compare,
-        make_select,  make_conversion, make_conversion, make_float_bits, make_wide,
-        make_memory,  make_set,        make_set,        make_effect,
+        make_integer,    make_integer,    make_integer, make_integer, make_compare, make_select, make_conversion,
+        make_conversion, make_float_bits, make_wide,    make_memory,  make_set,     make_set,    make_effect,
     };
     for (unsigned i = 0; i < length; i++) {
         if (i % 8 == 0) kir_insn_start(&builder, 0x10000 + i / 2, 4);

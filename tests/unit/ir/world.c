@@ -15,11 +15,7 @@ static uint64_t no_helper(void *cpu, uint64_t a, uint64_t b, uint64_t c) { retur
 
 static const KirHelper helpers[] = {
     [HELPER_PEEK] = {"peek", no_helper, KIR_I64, {KIR_I64}, KIR_HELPER_READS_GLOBALS | KIR_HELPER_MAY_RAISE},
-    [HELPER_POKE] = {"poke",
-                     no_helper,
-                     KIR_VOID,
-                     {KIR_I64, KIR_I64},
-                     KIR_HELPER_READS_GLOBALS | KIR_HELPER_WRITES_GLOBALS},
+    [HELPER_POKE] = {"poke", no_helper, KIR_VOID, {KIR_I64, KIR_I64}, KIR_HELPER_READS_GLOBALS | KIR_HELPER_WRITES_GLOBALS},
     [HELPER_PURE] = {"sum", no_helper, KIR_I64, {KIR_I64, KIR_I64}, KIR_HELPER_PURE},
     [HELPER_THREE] = {"three", no_helper, KIR_I32, {KIR_I64, KIR_I64, KIR_I32}, KIR_HELPER_FPENV},
 };
@@ -51,10 +47,8 @@ static void look(Run *r, uint32_t at) {
     memcpy(seen, r->homes, sizeof seen);
     const KirBlock *block = r->block;
     for (; r->fault < block->fault_count && block->faults[r->fault].at <= at; r->fault++)
-        if (block->faults[r->fault].at == at)
-            seen[block->faults[r->fault].global] = r->values[block->faults[r->fault].value];
-    for (int i = 0; i < WORLD_GLOBALS; i++)
-        event(r, seen[i].u64[0]), event(r, seen[i].u64[1]);
+        if (block->faults[r->fault].at == at) seen[block->faults[r->fault].global] = r->values[block->faults[r->fault].value];
+    for (int i = 0; i < WORLD_GLOBALS; i++) event(r, seen[i].u64[0]), event(r, seen[i].u64[1]);
     r->machine->events++;
 }
 
@@ -88,8 +82,7 @@ static KirValue call(Run *r, uint32_t at, unsigned helper, KirValue a, KirValue 
     unsigned flags = helpers[helper].flags;
     if (flags & (KIR_HELPER_READS_GLOBALS | KIR_HELPER_MAY_RAISE)) look(r, at);
     if (flags & KIR_HELPER_WRITES_GLOBALS)
-        for (int i = 0; i < WORLD_INTS; i++)
-            r->homes[i].i = mix(r->homes[i].i, a.i + b.i);
+        for (int i = 0; i < WORLD_INTS; i++) r->homes[i].i = mix(r->homes[i].i, a.i + b.i);
     KirValue result = {.i = mix(a.i + helper, b.i ^ c.i)};
     return cut(result, (KirType)helpers[helper].result);
 }
@@ -118,9 +111,7 @@ static bool step(Run *r, uint32_t at) {
     case KIR_INSN: return false;
     case KIR_FENCE: event(r, insn->aux); return false;
     case KIR_CONST: result->i = insn->imm; return false;
-    case KIR_CONSTV:
-        *result = (KirValue){.u64 = {r->block->wides[insn->a].lo, r->block->wides[insn->a].hi}};
-        return false;
+    case KIR_CONSTV: *result = (KirValue){.u64 = {r->block->wides[insn->a].lo, r->block->wides[insn->a].hi}}; return false;
     case KIR_GET: *result = r->homes[insn->a]; return false;
     case KIR_SET: r->homes[insn->a] = b; return false;
     case KIR_LOAD:
