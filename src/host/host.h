@@ -9,6 +9,7 @@
 #define KILN_HOST_HOST_H
 
 #include "engine/engine.h"
+#include "ir/request.h"
 
 // How one block is left, made for each jump out of it. Lies in the data arena, so that exit stubs can name it.
 typedef struct ExitRecord {
@@ -21,8 +22,9 @@ typedef struct ExitRecord {
 } ExitRecord;
 
 // Where a global's value is at a faulting instruction when it is not at home.
-// CONST: value; WIDE: *(const KirWide *)value; GLOBAL: at that offset in the guest's state.
-typedef enum HostPlace { PLACE_CONST, PLACE_WIDE, PLACE_GPR, PLACE_XMM, PLACE_SPILL, PLACE_GLOBAL } HostPlace;
+// CONST: value; WIDE: *(const KirWide *)value; GLOBAL: at that offset in the guest's state. STACK: `value` bytes above
+// the host's stack pointer.
+typedef enum HostPlace { PLACE_CONST, PLACE_WIDE, PLACE_GPR, PLACE_XMM, PLACE_SPILL, PLACE_GLOBAL, PLACE_STACK } HostPlace;
 typedef struct HostFaultEntry {
     uint16_t global;
     uint8_t place; // HostPlace
@@ -72,6 +74,12 @@ void host_write_stubs(Host *host, CodeMemory *memory);
 void host_memory_is_shared(Host *host);
 // Compiles a block at memory->code_next. False: code or data memory is full (nothing was taken).
 bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *scratch, HostCompiled *out);
+// Places the object of an optimizer's result at memory->code_next, aligned to a cache line, and behind it a patchable jump for each exit
+// and its stub. out->exits are the records of the exits, in the result's order (`jump` is NULL for those that are never linked), its
+// fault table is that of the result. REASON_NONE, or why not (REASON_CACHE_FULL: no room, REASON_BAD_RESULT); nothing was taken then.
+Reason host_place_trace(Host *host, CodeMemory *memory, const TraceResult *result, Arena *scratch, HostCompiled *out);
+// The layout of the cpu state and the register convention, for the optimizer.
+void host_describe(const Host *host, TraceRequest *request);
 // Runs generated code until it leaves. cpu->exit_record then says how: a record, NULL for an indirect exit
 // (pc in cpu->pc), or HOST_EXIT_*.
 void host_enter(const Host *host, Cpu *cpu, const void *code);
