@@ -25,6 +25,7 @@ static void add_chunk(Arena *arena, size_t at_least) {
     arena->chunks = chunk;
     arena->next = chunk->data;
     arena->end = chunk->data + size;
+    arena->size += size;
 }
 
 void *arena_alloc_raw(Arena *arena, size_t size) {
@@ -58,6 +59,7 @@ void arena_reset(Arena *arena) {
     }
     arena->next = arena->chunks->data;
     arena->end = arena->next + arena->chunks->size;
+    arena->size = arena->chunks->size;
 }
 
 void arena_free(Arena *arena) {
@@ -67,4 +69,5 @@ void arena_free(Arena *arena) {
         free(chunk);
     }
     arena->next = arena->end = NULL;
+    arena->size = 0;
 }

@@ -11,6 +11,7 @@ typedef struct ArenaChunk ArenaChunk;
 typedef struct Arena {
     ArenaChunk *chunks; // newest first
     uint8_t *next, *end;
+    size_t size; // of all chunks
 } Arena;
 
 // Zeroed memory, 16-byte aligned. Never NULL: out of memory ends the process with a message (base/error.h).

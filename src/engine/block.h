@@ -14,10 +14,13 @@ struct Block {
     uint64_t pc;
     uint32_t mode;
     uint32_t guest_bytes, guest_insns;
-    bool invalid;         // its code changed: not in the table any more, never linked to again
+    bool invalid; // its code changed: not in the table any more, never linked to again
+    bool changed; // listed by engine_code_changed: about to become invalid
+    Block *next_changed;
     HostCompiled host;    // fast tier
     const KirBlock *kir;  // interpreter
     ExitRecord *incoming; // exits of other blocks that are linked to this one
+    const uint8_t *code;  // the bytes it was made of, if they may change (engine/code.c)
 };
 
 typedef struct PageEntry PageEntry;

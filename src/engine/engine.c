@@ -135,8 +135,7 @@ static Block *left_indirectly(Cpu *cpu, bool is_return) {
     Engine *engine = cpu->engine;
     if (cpu->poll || engine->options.no_link || engine_breakpoint_at(engine, cpu->pc)) return NULL;
     Block *target = engine_block(engine, cpu->pc, cpu->mode);
-    unsigned shift = engine->guest->min_insn_bytes == 4 ? 2 : 1;
-    size_t index = (cpu->pc >> shift & (CPU_IBC_ENTRIES - 1)) + (is_return ? CPU_IBC_ENTRIES : 0);
+    size_t index = ibc_index(engine, cpu->pc) + (is_return ? CPU_IBC_ENTRIES : 0);
     IbcEntry *entry = &cpu->ibc_real[index];
     cpu->ibc_used |= UINT64_C(1) << index / IBC_PART;
     entry->code = target->host.code;

@@ -13,6 +13,13 @@
 
 typedef enum EngineTier { TIER_INTERP, TIER_FAST } EngineTier;
 
+// How a piece of guest code can come to be other code without a call that says so.
+typedef enum GuestCodeKind {
+    GUEST_CODE_FIXED,    // not at all: mapped for reading, from a file or not
+    GUEST_CODE_WRITABLE, // by stores to its address
+    GUEST_CODE_SHARED,   // also through another mapping, or by another process
+} GuestCodeKind;
+
 typedef struct EngineHooks {
     // Called on the cpu's own thread, outside generated code, all homes right. Execution goes on at cpu->pc afterwards,
     // unless cpu->exiting is set.
@@ -23,8 +30,9 @@ typedef struct EngineHooks {
     void (*fault)(Cpu *cpu);
     // poll: cpu->poll was set (pending signal). The hook clears poll (engine_poll_clear) before it looks at what is pending.
     void (*poll)(Cpu *cpu);
-    // Executable guest bytes at pc: how many are readable in one piece and where; 0: not executable.
-    size_t (*fetch)(void *unused, uint64_t pc, const uint8_t **bytes);
+    // Executable guest memory at pc: how many bytes in one piece; 0: not executable. Reading them may still fault, behind a file's
+    // end: guest_read does it.
+    size_t (*fetch)(uint64_t pc, GuestCodeKind *kind);
     // The guest file that contains pc can be loaded elsewhere next time: its load bias. False: fixed address or no file.
     bool (*image)(uint64_t pc, uint64_t *base);
     // Name of the guest function at pc for logs, or NULL.
@@ -94,6 +102,7 @@ bool engine_fault(int signal, const siginfo_t *info, void *ucontext);
 // (cpu->fault is untouched; some may have been copied).
 bool guest_read(void *to, uint64_t from, size_t size);
 bool guest_write(uint64_t to, const void *from, size_t size);
+bool guest_equal(uint64_t address, const void *bytes, size_t size); // false also where it cannot be read
 // One compare-and-exchange of an aligned word; *expected becomes what was found.
 bool guest_compare_exchange(uint64_t address, uint32_t *expected, uint32_t desired);
 
@@ -102,6 +111,8 @@ void engine_raise(Cpu *cpu, KirException code) __attribute__((noreturn));
 
 // Guest code in [start, end) changed or went away: forget its translations. Safe from hooks on any thread.
 void engine_invalidate(Engine *engine, uint64_t start, uint64_t end);
+// The same, but for code that has a copy and is what it was: that stays. With start == end: all code that may change.
+void engine_code_changed(Engine *engine, uint64_t start, uint64_t end);
 // Between these two no thread reads guest code in order to translate it.
 void engine_lock(Engine *engine);
 void engine_unlock(Engine *engine);

@@ -21,8 +21,9 @@ static const HostFault *find_fault(const Block *block, uint32_t offset) {
     return low < block->host.fault_count && block->host.faults[low].offset == offset ? &block->host.faults[low] : NULL;
 }
 
-static void note_fault(Cpu *cpu, int signal, const siginfo_t *info) {
+static void note_fault(Cpu *cpu, int signal, const siginfo_t *info, const void *ucontext) {
     cpu->fault = (CpuFault){.raised = true, .signal = signal, .code = info->si_code, .address = (uint64_t)info->si_addr};
+    if (info->si_code == SI_KERNEL) host_fault_address(ucontext, &cpu->fault.address);
     count_more(&cpu->engine->counters.faults, 1);
 }
 
@@ -37,7 +38,7 @@ static bool fault_in_block(Cpu *cpu, int signal, const siginfo_t *info, void *uc
         cpu->raised = KIR_EXC_MISALIGNED_ADDRESS;
         cpu->fault.address = cpu->fault_address;
     } else {
-        note_fault(cpu, signal, info);
+        note_fault(cpu, signal, info, ucontext);
     }
     host_leave_fault(cpu->engine->host, cpu, ucontext, fault, block->host.entries);
     return true;
@@ -52,7 +53,7 @@ bool engine_fault(int signal, const siginfo_t *info, void *ucontext) {
     const CodeMemory *memory = &cpu->engine->memory;
     if (pc >= memory->code && pc < memory->code_end) return fault_in_block(cpu, signal, info, ucontext, pc);
     if (!cpu->in_interpreter) return false;
-    note_fault(cpu, signal, info);
+    note_fault(cpu, signal, info, ucontext);
     host_redirect(ucontext, land, cpu->interp_jump);
     return true;
 }
@@ -128,3 +129,19 @@ bool guest_compare_exchange(uint64_t address, uint32_t *expected, uint32_t desir
 
 bool guest_read(void *to, uint64_t from, size_t size) { return guarded_copy(to, (const void *)from, size, false); }
 bool guest_write(uint64_t to, const void *from, size_t size) { return guarded_copy((void *)to, from, size, true); }
+
+typedef struct Comparison {
+    const void *guest, *bytes;
+    size_t size;
+    bool equal;
+} Comparison;
+
+static void compare(void *context) {
+    Comparison *c = context;
+    c->equal = __builtin_memcmp(c->guest, c->bytes, c->size) == 0;
+}
+
+bool guest_equal(uint64_t address, const void *bytes, size_t size) {
+    Comparison c = {(const void *)address, bytes, size, false};
+    return guarded(current_cpu, compare, &c) && c.equal;
+}

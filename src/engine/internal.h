@@ -7,6 +7,19 @@
 #include "engine/block.h"
 #include "engine/code_memory.h"
 
+// Guest code as it was read for one translation. A block is made from a copy, as the guest's memory may change, or end, meanwhile:
+// what is compared with later is exactly what was translated.
+enum { CODE_COPY_BYTES = 4096 + 64 };
+typedef struct CodeCopy {
+    uint64_t pc;
+    size_t size;
+    GuestCodeKind kind;
+    uint8_t bytes[CODE_COPY_BYTES];
+} CodeCopy;
+
+typedef struct CodePage CodePage;
+enum { CODE_PAGE_BUCKETS = 1024 };
+
 struct Engine {
     const Guest *guest;
     EngineHooks hooks;
@@ -14,9 +27,12 @@ struct Engine {
     Host *host;
     CodeMemory memory;
     BlockTable blocks;
-    uint32_t skipped_passes; // what the fast tier does by itself
-    Arena scratch;           // of one translation
-    Arena kir;               // blocks of the interpreter
+    uint32_t skipped_passes;                 // what the fast tier does by itself
+    Arena scratch;                           // of one translation
+    Arena kir;                               // blocks of the interpreter
+    CodeCopy code;                           // of the translation that goes on
+    CodePage *code_pages[CODE_PAGE_BUCKETS]; // with blocks whose code may change
+    uint32_t shared_code_pages;
     Counters counters;
     // world.c
     Cpu *cpus;
@@ -41,6 +57,7 @@ void world_unlock(Engine *engine);
 void world_stop(Engine *engine);
 void world_resume(Engine *engine);
 void world_clear_caches(Engine *engine);
+void world_blocks_gone(Engine *engine); // forget_block was called
 void world_add(Engine *engine, Cpu *cpu);
 void world_remove(Engine *engine, Cpu *cpu);
 // engine.c: gives a cpu's memory back, with no regard to the list.
@@ -52,12 +69,27 @@ void engine_forget_code(Engine *engine);
 Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode);
 // One instruction for the interpreter. It is valid until the next call.
 const KirBlock *engine_one_insn(Engine *engine, uint64_t pc, uint32_t mode);
+// code.c, with the lock held. Starts a copy at pc with room for `insns` instructions; how many bytes there are.
+size_t code_begin(Engine *engine, uint64_t pc, unsigned insns);
+// GuestTranslation.fetch, context = the engine: goes on with the copy.
+size_t code_fetch(void *context, uint64_t pc, const uint8_t **bytes);
+// Keeps what the block that was just made needs of it.
+void code_keep(Engine *engine, Block *block);
+// There are no blocks any more.
+void code_forget(Engine *engine);
+// link.c: takes a block away; the world is stopped, and world_blocks_gone must follow.
+void forget_block(void *engine, Block *block);
 // watch.c: at most so many instructions fit in a block at pc before the next breakpoint.
-unsigned watch_max_insns(const Engine *engine, uint64_t pc, unsigned max_insns);
+unsigned watch_max_insns(Engine *engine, uint64_t pc, unsigned max_insns);
 // link.c; link_exit takes the lock itself
 void link_exit(Engine *engine, ExitRecord *record, Block *target);
 void unlink_incoming(Engine *engine, Block *block);
 void clear_ibc(Cpu *cpu);
+// Where a pc stands in the half of the cache for jumps; its place in the half for returns is CPU_IBC_ENTRIES further on.
+static inline size_t ibc_index(const Engine *engine, uint64_t pc) {
+    unsigned shift = engine->guest->min_insn_bytes == 4 ? 2 : 1;
+    return pc >> shift & (CPU_IBC_ENTRIES - 1);
+}
 enum { IBC_PART = 2 * CPU_IBC_ENTRIES / 64 };
 // Zeroed entries match the pc 0 and nothing else, and 0 is looked up in the first entry of each part: these two get a pc that no
 // guest has, so that a jump to 0 misses as it must. Everything else may stay untouched zero pages.

@@ -45,9 +45,17 @@ void clear_ibc(Cpu *cpu) {
 
 void guard_ibc(IbcEntry *entries) { entries[0].pc = entries[CPU_IBC_ENTRIES].pc = ~0ull; }
 
-static void invalidate(void *context, Block *block) {
+// What a thread's own cache says of one pc.
+static void forget_target(Cpu *cpu, uint64_t pc) {
+    size_t index = ibc_index(cpu->engine, pc);
+    for (size_t i = index; i < 2 * CPU_IBC_ENTRIES; i += CPU_IBC_ENTRIES)
+        if (cpu->ibc_real[i].pc == pc) cpu->ibc_real[i].pc = ~0ull;
+}
+
+void forget_block(void *context, Block *block) {
     Engine *engine = context;
     block_remove(&engine->blocks, block);
+    if (current_cpu) forget_target(current_cpu, block->pc);
     unlink_incoming(engine, block);
     engine->counters.blocks_invalidated++;
 }
@@ -74,8 +82,8 @@ void engine_invalidate(Engine *engine, uint64_t start, uint64_t end) {
     world_lock(engine);
     if (has_code(engine, start, end)) {
         world_stop(engine);
-        blocks_in_range(&engine->blocks, start, end, invalidate, engine);
-        world_clear_caches(engine);
+        blocks_in_range(&engine->blocks, start, end, forget_block, engine);
+        world_blocks_gone(engine);
         world_resume(engine);
     }
     world_unlock(engine);

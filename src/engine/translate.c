@@ -9,6 +9,8 @@
 #include <time.h>
 
 enum { DEFAULT_MAX_INSNS = 64 };
+// The interpreter's blocks may take this much before all are forgotten.
+enum { MOST_KIR_BYTES = 64 << 20 };
 
 static uint64_t nanoseconds(void) {
     struct timespec now;
@@ -27,8 +29,10 @@ static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode
                           .mode = mode,
                           .features = engine->options.features,
                           .max_insns = max_insns,
-                          .fetch = engine->hooks.fetch};
-    t.size = engine->hooks.fetch(NULL, pc, &t.bytes);
+                          .fetch = code_fetch,
+                          .context = engine};
+    t.size = code_begin(engine, pc, max_insns);
+    t.bytes = engine->code.bytes;
     engine->guest->translate(&t);
     engine->counters.kir_insns_built += kir->count;
     dump_guest_code(engine, kir, t.bytes, t.size);
@@ -79,6 +83,8 @@ static void flush(Engine *engine) {
     engine->counters.code_flushes++;
     block_table_reset(&engine->blocks);
     code_memory_reset(&engine->memory);
+    arena_reset(&engine->kir);
+    code_forget(engine);
     host_write_stubs(engine->host, &engine->memory);
     world_clear_caches(engine);
     world_resume(engine);
@@ -104,6 +110,7 @@ void engine_memory_is_shared(Engine *engine) {
 static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *max_insns) {
     arena_reset(&engine->scratch);
     bool interpreted = engine->options.tier == TIER_INTERP;
+    if (engine->kir.size > MOST_KIR_BYTES) flush(engine);
     KirBlock *kir = to_kir(engine, interpreted ? &engine->kir : &engine->scratch, pc, mode, *max_insns);
     if (interpreted) {
         Block *block = new_block(engine, kir);
@@ -133,6 +140,7 @@ static Block *make_block(Engine *engine, uint64_t pc, uint32_t mode) {
     do block = translate(engine, pc, mode, &max_insns);
     while (!block);
     block_insert(&engine->blocks, block);
+    code_keep(engine, block);
     if (engine->options.measure) engine->counters.translate_ns += nanoseconds() - start;
     return block;
 }

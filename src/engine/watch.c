@@ -36,10 +36,10 @@ void engine_breakpoint(Engine *engine, uint64_t pc, bool set) {
     engine_invalidate(engine, pc, pc + 1);
 }
 
-unsigned watch_max_insns(const Engine *engine, uint64_t pc, unsigned max_insns) {
+unsigned watch_max_insns(Engine *engine, uint64_t pc, unsigned max_insns) {
     if (!engine->breakpoint_count) return max_insns;
-    const uint8_t *bytes;
-    size_t size = engine->hooks.fetch(NULL, pc, &bytes);
+    size_t size = code_begin(engine, pc, max_insns);
+    const uint8_t *bytes = engine->code.bytes;
     char text[128];
     uint64_t done = 0;
     for (unsigned count = 0; count < max_insns; count++) {

@@ -114,6 +114,12 @@ void world_clear_caches(Engine *engine) {
         else cpu->ibc_stale = true;
 }
 
+// The calling thread has lost the entries in question already (forget_block).
+void world_blocks_gone(Engine *engine) {
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next)
+        if (cpu != current_cpu) cpu->ibc_stale = true;
+}
+
 // ---- the list of threads -----------------------------------------------------------------------------------------------------------
 // The second cpu is made by the only thread there is, outside, so `threaded` changes when nobody looks.
 void world_add(Engine *engine, Cpu *cpu) {

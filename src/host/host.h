@@ -87,6 +87,8 @@ void host_enter(const Host *host, Cpu *cpu, const void *code);
 // host_enter's caller, with cpu->exit_record = HOST_EXIT_FAULT.
 void host_leave_fault(const Host *host, Cpu *cpu, void *ucontext, const HostFault *fault, const HostFaultEntry *entries);
 uint64_t host_context_pc(const void *ucontext);
+// What the instruction at a context's pc accesses, where the host itself does not say. False: cannot be told.
+bool host_fault_address(const void *ucontext, uint64_t *address);
 // From a helper: abandons the block; all homes are right. cpu->exit_record = HOST_EXIT_RAISED.
 void host_leave_raise(const Host *host, Cpu *cpu) __attribute__((noreturn));
 // In a signal handler: goes on at function(argument) instead, on the interrupted stack, below its red zone.

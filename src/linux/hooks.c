@@ -29,12 +29,21 @@ static void system_call(LinuxThread *t) {
 // A fetch from memory that is not executable, or not there. The address is that of the part that cannot be read: an
 // instruction may begin on a good page. The block that raised this is forgotten, as the memory may be there next time.
 enum { MOST_INSN_BYTES = 4 };
+
+// How many bytes of the instruction at pc can be read.
+static size_t fetch_insn(uint64_t pc, uint8_t bytes[MOST_INSN_BYTES]) {
+    GuestCodeKind kind;
+    size_t size = memory_fetch(pc, &kind);
+    if (size > MOST_INSN_BYTES) size = MOST_INSN_BYTES;
+    return guest_read(bytes, pc, size) ? size : 0;
+}
+
 static void raise_fetch_fault(LinuxThread *t, uint64_t pc) {
     const unsigned least = t->process->guest->min_insn_bytes;
-    const uint8_t *bytes;
-    uint64_t next_page = page_up(pc + 1), address = memory_fetch(NULL, pc, &bytes) >= least ? next_page : pc;
+    uint8_t bytes[MOST_INSN_BYTES];
+    uint64_t next_page = page_up(pc + 1), address = fetch_insn(pc, bytes) >= least ? next_page : pc;
     Mapping m;
-    if ((address == next_page && next_page - pc >= MOST_INSN_BYTES) || memory_fetch(NULL, address, &bytes)) {
+    if ((address == next_page && next_page - pc >= MOST_INSN_BYTES) || fetch_insn(address, bytes)) {
         // Another thread has brought it back meanwhile: as if this one had come later.
     } else if (!memory_lookup(address, &m)) signal_raise_fault(t, SIGSEGV, SEGV_MAPERR, address);
     else if (!(m.prot & PROT_EXEC)) signal_raise_fault(t, SIGSEGV, SEGV_ACCERR, address);
@@ -45,9 +54,9 @@ static void raise_fetch_fault(LinuxThread *t, uint64_t pc) {
 static void log_illegal(const LinuxThread *t) {
     const Engine *engine = t->process->engine;
     if (!(engine_options(engine)->log_mask & ENGINE_LOG_UNIMP)) return;
-    const uint8_t *bytes;
+    uint8_t bytes[MOST_INSN_BYTES];
     uint64_t pc = t->cpu->pc, offset = 0;
-    size_t size = memory_fetch(NULL, pc, &bytes);
+    size_t size = fetch_insn(pc, bytes);
     char text[128] = "?";
     t->process->guest->disassemble(text, sizeof text, bytes, size, pc);
     const char *symbol = symbol_at(pc, &offset);
@@ -68,7 +77,7 @@ static void on_exception(Cpu *cpu, KirException code) {
     case KIR_EXC_MISALIGNED_ADDRESS: signal_raise_fault(t, SIGBUS, BUS_ADRALN, cpu->fault.address); break;
     case KIR_EXC_DIVIDE: signal_raise_fault(t, SIGFPE, FPE_INTDIV, cpu->pc); break;
     case KIR_EXC_TRAP: signal_raise_fault(t, SIGTRAP, TRAP_BRKPT, cpu->pc); break;
-    case KIR_EXC_FENCE_I: memory_code_changed(); break;
+    case KIR_EXC_FENCE_I: memory_code_changed(0, 0); break;
     case KIR_EXC_RESUME: break;
     }
     if (!cpu->exiting && signals_need_work(t)) signals_deliver(t);
@@ -78,8 +87,8 @@ static void on_fault(Cpu *cpu) {
     LinuxThread *t = cpu->thread;
     CpuFault fault = cpu->fault;
     cpu->fault = (CpuFault){0};
-    // Where the guest has nothing there may be something of Kiln's; and x86 calls addresses that no page table can hold
-    // a protection fault without address, or a stack fault where the host's base register is rbp.
+    // Where the guest has nothing there may be something of Kiln's; and an address that no page table can hold is to x86 a
+    // protection fault, or a stack fault where the host's base register is rbp.
     Mapping m;
     if (fault.signal == SIGBUS && fault.code == SI_KERNEL) fault.signal = SIGSEGV;
     if (fault.signal == SIGSEGV && (fault.code == SI_KERNEL || !memory_lookup(fault.address, &m))) fault.code = SEGV_MAPERR;

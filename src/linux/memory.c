@@ -45,9 +45,8 @@ static struct {
     uint64_t brk_start, brk;
     Range foreign[FOREIGN_MAX]; // Kiln's or the host's mappings met inside the guest's area
     size_t foreign_count;
-    uint64_t fetch_page; // last page of a file that was found readable
     Engine *engine;
-} map = {.lock = PTHREAD_MUTEX_INITIALIZER, .total_limit = UINT64_MAX, .data_limit = UINT64_MAX, .fetch_page = 1};
+} map = {.lock = PTHREAD_MUTEX_INITIALIZER, .total_limit = UINT64_MAX, .data_limit = UINT64_MAX};
 
 void memory_lock(void) { pthread_mutex_lock(&map.lock); }
 void memory_unlock(void) { pthread_mutex_unlock(&map.lock); }
@@ -163,7 +162,6 @@ static void take_out(uint64_t start, uint64_t end) {
     while (last < map.count && map.items[last].start < end) account(&map.items[last++], false);
     close_gap(first, last - first);
     if (end > map.search_top && start < map.top) map.search_top = end < map.top ? end : map.top;
-    map.fetch_page = 1;
 }
 
 static void put_in(const Mapping *m) {
@@ -480,7 +478,6 @@ long memory_protect(uint64_t address, uint64_t size, int prot) {
         if (map.items[i].prot != ((uint32_t)prot & 7u)) r = protect_piece(at, stop, prot);
         at = stop;
     }
-    map.fetch_page = 1;
     unlock_range(code);
     // Code that was writable may be other code when it is made executable again.
     if (code) memory_invalidate(address, end);
@@ -689,24 +686,19 @@ void memory_set_image(uint64_t start, uint64_t end, bool movable, uint64_t base)
 
 // ---- code -------------------------------------------------------------------------------------------------------------
 
-// A page of a file may lie behind its end, where reading is a bus error. One probe a page, and the last one is remembered.
-static bool page_readable(uint64_t page) {
-    if (page == map.fetch_page) return true;
-    uint8_t byte;
-    if (!guest_read(&byte, page, 1)) return false;
-    map.fetch_page = page;
-    return true;
+static GuestCodeKind code_kind(const Mapping *m) {
+    if (m->flags & MAPPING_SHARED) return GUEST_CODE_SHARED;
+    return (m->prot & PROT_WRITE) ? GUEST_CODE_WRITABLE : GUEST_CODE_FIXED;
 }
 
-size_t memory_fetch(void *unused, uint64_t pc, const uint8_t **bytes) {
-    (void)unused;
+// A page of a file may lie behind its end, so each is a piece of its own.
+size_t memory_fetch(uint64_t pc, GuestCodeKind *kind) {
     memory_lock();
     size_t i = find(pc), size = 0;
     if (i < map.count && map.items[i].start <= pc && (map.items[i].prot & PROT_EXEC)) {
         const Mapping *m = &map.items[i];
-        *bytes = (const uint8_t *)pc;
-        if (!(m->flags & (MAPPING_FILE | MAPPING_SHM))) size = m->end - pc;
-        else if (page_readable(page_down(pc))) size = page_down(pc) + GUEST_PAGE - pc;
+        *kind = code_kind(m);
+        size = ((m->flags & (MAPPING_FILE | MAPPING_SHM)) ? page_down(pc) + GUEST_PAGE : m->end) - pc;
     }
     memory_unlock();
     return size;
@@ -719,8 +711,6 @@ bool memory_image(uint64_t pc, uint64_t *base) {
     return true;
 }
 
-void memory_code_changed(void) {
-    Mapping m;
-    for (uint64_t at = 0; memory_next(at, &m); at = m.end)
-        if ((m.prot & PROT_EXEC) && ((m.prot & PROT_WRITE) || (m.flags & MAPPING_SHARED))) memory_invalidate(m.start, m.end);
+void memory_code_changed(uint64_t start, uint64_t end) {
+    if (map.engine) engine_code_changed(map.engine, start, end);
 }

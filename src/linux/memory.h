@@ -71,10 +71,11 @@ bool memory_covers(uint64_t address, uint64_t size);
 void memory_set_image(uint64_t start, uint64_t end, bool movable, uint64_t base);
 
 // EngineHooks.fetch and .image.
-size_t memory_fetch(void *unused, uint64_t pc, const uint8_t **bytes);
+size_t memory_fetch(uint64_t pc, GuestCodeKind *kind);
 bool memory_image(uint64_t pc, uint64_t *base);
-// The guest says that code may have changed (fence.i): forgets the translations of all code that can be written.
-void memory_code_changed(void);
+// The guest says that code in [start, end) may have changed, or any code (start == end): forgets the translations that are not right
+// any more.
+void memory_code_changed(uint64_t start, uint64_t end);
 // Forgets translations in a range whose content changed.
 void memory_invalidate(uint64_t start, uint64_t end);
 

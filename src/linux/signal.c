@@ -193,11 +193,22 @@ void signals_start(LinuxThread *t) {
     if (t->blocked & SYNCHRONOUS_SIGNALS) host_signal_mask(SIG_SETMASK, t->blocked & ~SYNCHRONOUS_SIGNALS);
 }
 
+// What is held here must wait in the kernel, which hands it to the new program. All of these signals are blocked.
+static void give_back_held(LinuxThread *t) {
+    siginfo_t info;
+    for (int signal; (signal = signal_take_held(t, ~UINT64_C(0), &info));) {
+        if (info.si_code > 0) info.si_code = SI_TKILL; // else it would be taken for a fault if it came back
+        host_syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signal, &info, 0, 0);
+    }
+}
+
 void signals_leave_for_exec(LinuxThread *t) {
     // Signals with a handler get their default action by execve. Until then other threads may need it.
     for (unsigned i = 0; i < 5; i++)
         if (t->process->actions[held_signals[i] - 1].handler == 1)
             host_signal_action(held_signals[i], &(HostSigaction){.handler = (void *)SIG_IGN});
+    host_signal_mask(SIG_BLOCK, SYNCHRONOUS_SIGNALS);
+    give_back_held(t);
     host_signal_mask(SIG_SETMASK, t->blocked);
 }
 

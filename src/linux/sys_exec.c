@@ -148,8 +148,8 @@ static long find_path(LinuxThread *t, ExecCall *call) {
 static long run_native(LinuxThread *t, const ExecCall *call) {
     long r;
     signals_leave_for_exec(t);
-    if (call->by_descriptor) r = host_syscall(SYS_execveat, call->directory, "", call->argv, call->envp, call->flags, 0);
-    else r = host_syscall(SYS_execve, call->host_path, call->argv, call->envp, 0, 0, 0);
+    if (call->by_descriptor) r = safe_syscall(t, SYS_execveat, call->directory, "", call->argv, call->envp, call->flags, 0);
+    else r = safe_syscall(t, SYS_execve, call->host_path, call->argv, call->envp, 0, 0, 0);
     signals_return_from_exec(t);
     return r;
 }
@@ -159,8 +159,8 @@ static long run_kiln(LinuxThread *t, ExecCall *call) {
     long r = kiln_argv(t, call, &argv);
     if (r < 0) return r;
     signals_leave_for_exec(t);
-    r = host_syscall(SYS_execve, "/proc/self/exe", argv, call->envp, 0, 0, 0);
-    if (r == -ENOENT) r = host_syscall(SYS_execve, t->process->self_path, argv, call->envp, 0, 0, 0); // no /proc here
+    r = safe_syscall(t, SYS_execve, "/proc/self/exe", argv, call->envp, 0, 0, 0);
+    if (r == -ENOENT) r = safe_syscall(t, SYS_execve, t->process->self_path, argv, call->envp, 0, 0, 0); // no /proc here
     signals_return_from_exec(t);
     return r;
 }
@@ -174,7 +174,8 @@ static long execute(LinuxThread *t, ExecCall *call) {
     bool ours = call->target.machine == t->process->guest->elf_machine;
     if (ours && !elf_check(t->process, &call->target, &error)) return -error.error;
     if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
-    return ours ? run_kiln(t, call) : run_native(t, call);
+    r = ours ? run_kiln(t, call) : run_native(t, call);
+    return r == -LINUX_ERESTARTSYS ? -LINUX_ERESTARTNOINTR : r;
 }
 
 long sys_execve(LinuxThread *t, const uint64_t args[6]) {

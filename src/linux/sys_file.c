@@ -11,6 +11,7 @@
 #include <linux/close_range.h>
 #include <linux/openat2.h>
 #include "linux/handlers.h"
+#include "linux/memory_file.h"
 #include "linux/own_fd.h"
 #include "linux/path.h"
 #include "linux/procfs.h"
@@ -31,6 +32,11 @@ static bool open_in_proc(LinuxThread *t, int directory, uint64_t path, uint64_t 
     return true;
 }
 
+static long opened(uint64_t path, uint64_t flags, long fd) {
+    if (fd >= 0 && (flags & O_ACCMODE) != O_RDONLY) memory_file_opened(path, (int)fd);
+    return fd;
+}
+
 // May wait: the other end of a FIFO, a terminal's carrier, a lease.
 long sys_openat(LinuxThread *t, const uint64_t args[6]) {
     long result;
@@ -39,7 +45,7 @@ long sys_openat(LinuxThread *t, const uint64_t args[6]) {
     uint64_t path;
     result = path_translate(t, (int)args[0], args[1], !(args[2] & O_NOFOLLOW), buffer, &path);
     if (result) return result;
-    return safe_syscall(t, SYS_openat, args[0], path, args[2], args[3], 0, 0);
+    return opened(path, args[2], safe_syscall(t, SYS_openat, args[0], path, args[2], args[3], 0, 0));
 }
 
 // With RESOLVE_* the guest asks for the path as it stands, so neither the sysroot nor our /proc is put in its place.
@@ -52,7 +58,7 @@ long sys_openat2(LinuxThread *t, const uint64_t args[6]) {
         uint64_t path;
         result = path_translate(t, (int)args[0], args[1], !(how.flags & O_NOFOLLOW), buffer, &path);
         if (result) return result;
-        return safe_syscall(t, SYS_openat2, args[0], path, args[2], args[3], 0, 0);
+        return opened(path, how.flags, safe_syscall(t, SYS_openat2, args[0], path, args[2], args[3], 0, 0));
     }
     return safe_syscall(t, SYS_openat2, args[0], args[1], args[2], args[3], 0, 0);
 }

@@ -46,9 +46,10 @@ long sys_riscv_hwprobe(LinuxThread *t, const uint64_t args[6]) {
     return 0;
 }
 
-// All of it whatever the range: code may be mapped at a second address.
+// The kernel takes an empty range for everything too.
 long sys_riscv_flush_icache(LinuxThread *t, const uint64_t args[6]) {
     if (args[2] & ~(uint64_t)FLUSH_LOCAL) return -EINVAL;
-    memory_code_changed();
+    bool range = args[0] < args[1];
+    memory_code_changed(range ? args[0] : 0, range ? args[1] : 0);
     return 0;
 }

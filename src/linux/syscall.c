@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include "debug/log.h"
 #include "linux/handlers.h"
+#include "linux/memory_file.h"
 #include "linux/own_fd.h"
 #include "linux/path.h"
 
@@ -102,7 +103,9 @@ static long run(LinuxThread *t, const SyscallRow *row, const uint64_t args[6]) {
     if (uses_own_fd(row, args)) return -EBADF;
     if (row->how == SYSCALL_CALL) return row->handler(t, args);
     int path = path_index(row);
-    return path < 0 ? to_host(t, row, args) : to_host_with_path(t, row, args, path);
+    long result = path < 0 ? to_host(t, row, args) : to_host_with_path(t, row, args, path);
+    if (memory_file_in_use) memory_file_written(row->host, args, result);
+    return result;
 }
 
 static __attribute__((noinline)) long run_traced(LinuxThread *t, uint64_t number, const SyscallRow *row, const uint64_t args[6]) {

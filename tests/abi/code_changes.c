@@ -5,9 +5,11 @@
 // qemu: it misses code that changed without its knowledge (madvise, memory at two addresses)
 #define _GNU_SOURCE
 #include "check.h"
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 enum { PAGE = 4096, RW = PROT_READ | PROT_WRITE, RX = PROT_READ | PROT_EXEC, RWX = RW | PROT_EXEC };
@@ -38,6 +40,82 @@ static void leave(int signal) { siglongjmp(jump, signal); }
 static int try_call(void *at) {
     int signal = sigsetjmp(jump, 1);
     return signal ? -signal : call(at);
+}
+
+// Text, which no store can reach, through /proc/self/mem.
+static int __attribute__((noinline, aligned(64))) patched_text(void) {
+    __asm__ volatile("nop\n\tnop\n\tnop\n\tnop\n\tnop\n\tnop\n\tnop\n\tnop\n\tnop\n\tnop");
+    return 5;
+}
+
+static void through_proc(void) {
+    int (*volatile text)(void) = patched_text;
+    char code[16], old[16], path[64];
+    int flags[] = {O_RDWR, O_RDWR, O_WRONLY | O_CLOEXEC}, wrong = 0;
+    memcpy(old, (void *)(uintptr_t)text, sizeof old);
+    memcpy(code, old, sizeof code);
+    CHECK(text() == 5);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, i == 1 ? "/proc/%d/mem" : i == 2 ? "/proc/thread-self/mem" : "/proc/self/mem", getpid());
+        int fd = open(path, flags[i]);
+        CHECK(fd >= 0);
+        for (int n = 0; n < 20; n++) {
+            emit(code, 300 + n);
+            off_t at = (off_t)(uintptr_t)text;
+            struct iovec pieces[2] = {{code, 4}, {code + 4, 12}};
+            switch (n % 4) {
+            case 0: wrong += pwrite(fd, code, 16, at) != 16; break;
+            case 1: wrong += lseek(fd, at, SEEK_SET) != at || write(fd, code, 16) != 16; break;
+            case 2: wrong += pwritev(fd, pieces, 2, at) != 16; break;
+            default: wrong += lseek(fd, at, SEEK_SET) != at || writev(fd, pieces, 2) != 16; break;
+            }
+            flush((void *)(uintptr_t)text);
+            wrong += text() != 300 + n;
+        }
+        CHECK(pwrite(fd, old, 16, (off_t)(uintptr_t)text) == 16);
+        CHECK(text() == 5);
+        close(fd);
+    }
+    CHECK(wrong == 0);
+}
+
+// The file that code lies in is made shorter while it runs, and longer again.
+static void truncated(void) {
+    char name[] = "/tmp/kiln-abi-XXXXXX", page[PAGE] = {0};
+    int fd = mkstemp(name);
+    unlink(name);
+    emit(page, 21), emit(page + 64, 22);
+    CHECK(write(fd, page, PAGE) == PAGE);
+    char *code = mmap(NULL, PAGE, RX, MAP_PRIVATE, fd, 0);
+    CHECK(call(code) == 21);
+    CHECK(ftruncate(fd, 0) == 0);
+    CHECK(try_call(code + 64) == -SIGBUS);
+    CHECK(pwrite(fd, page, PAGE, 0) == PAGE);
+    CHECK(try_call(code + 64) == 22 && call(code) == 21);
+    munmap(code, PAGE);
+    close(fd);
+}
+
+// Much code is made and forgotten: what Kiln keeps of it does not grow.
+static long resident(void) {
+    char text[128] = "";
+    int fd = open("/proc/self/statm", O_RDONLY);
+    if (read(fd, text, sizeof text - 1) < 0) return -1;
+    close(fd);
+    long size = 0, pages = 0;
+    return sscanf(text, "%ld %ld", &size, &pages) == 2 ? pages : -1;
+}
+
+static void made_often(char *code) {
+    int wrong = 0;
+    long before = 0;
+    for (int i = 0; i < 60000; i++) {
+        if (i == 1000) before = resident();
+        emit(code, i % 2000), flush(code);
+        wrong += call(code) != i % 2000;
+    }
+    CHECK(wrong == 0 && before > 0);
+    CHECK(resident() - before < (96 << 20) / PAGE);
 }
 
 static void *map(int prot) { return mmap(NULL, PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }
@@ -117,5 +195,8 @@ int main(void) {
     CHECK(call(two + PAGE - 2) == 78);
     munmap(two + PAGE, PAGE);
     CHECK(try_call(two + PAGE - 2) == -SIGSEGV);
+    through_proc();
+    truncated();
+    made_often(two);
     return check_summary();
 }

@@ -161,7 +161,7 @@ static void *make_much(void *argument) {
     char *area = mmap(NULL, 64 * PAGE, RW | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (int round = 0; round < 10; round++) {
         for (int i = 0; i < 64 * PAGE; i += 128) emit(area + i, (i / 128 + me + round) % 2048);
-        flush(area);
+        __builtin___clear_cache(area, area + 64 * PAGE);
         for (int i = 0; i < 64 * PAGE; i += 128)
             if (call(area + i) != (i / 128 + me + round) % 2048) wrong(i);
     }

@@ -37,7 +37,7 @@ static bool printing; // FUZZ_PRINT is set: every block, for a look at a crash
 // ---- setting up ---------------------------------------------------------------------------------------------------------------
 static void no_hook(Cpu *cpu) { (void)cpu; }
 static void no_exception(Cpu *cpu, KirException code) { (void)cpu, (void)code; }
-static size_t no_fetch(void *unused, uint64_t pc, const uint8_t **bytes) { return (void)unused, (void)pc, (void)bytes, 0; }
+static size_t no_fetch(uint64_t pc, GuestCodeKind *kind) { return (void)pc, (void)kind, 0; }
 
 static void set_up(void) {
     static const EngineOptions options[ENGINES] = {

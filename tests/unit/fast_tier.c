@@ -10,7 +10,7 @@ static void no_reset(Cpu *cpu) { (void)cpu; }
 static uint32_t no_mode(const Cpu *cpu) { return (void)cpu, 0; }
 static void no_hook(Cpu *cpu) { (void)cpu; }
 static void no_exception(Cpu *cpu, KirException code) { (void)cpu, (void)code; }
-static size_t no_fetch(void *unused, uint64_t pc, const uint8_t **bytes) { return (void)unused, (void)pc, (void)bytes, 0; }
+static size_t no_fetch(uint64_t pc, GuestCodeKind *kind) { return (void)pc, (void)kind, 0; }
 
 static void on_signal(int signal, siginfo_t *info, void *context) {
     if (!engine_fault(signal, info, context)) bug("signal %d at host pc %#lx", signal, (unsigned long)host_context_pc(context));

@@ -13,6 +13,9 @@
 #include "guest/riscv64/fpenv.h"
 #include "guest/riscv64/linux.h"
 
+// The program counter has no bit 0: what is written there is ignored.
+static uint64_t as_pc(uint64_t address) { return address & ~UINT64_C(1); }
+
 enum { SYSCALL_ARGS = 6, SYSCALL_BYTES = 4, STACK_ALIGNMENT = 16 };
 
 // ---- system calls ---------------------------------------------------------------------------------------------------------
@@ -35,7 +38,7 @@ void rv_syscall_restart(Cpu *cpu, uint64_t first_argument) {
 void rv_start(Cpu *cpu, uint64_t entry, uint64_t stack) {
     guest_riscv64.reset(cpu);
     rv_state(cpu)->x[RV_SP] = stack;
-    cpu->pc = entry;
+    cpu->pc = as_pc(entry);
 }
 
 uint64_t rv_stack_pointer(const Cpu *cpu) { return rv_const_state(cpu)->x[RV_SP]; }
@@ -101,7 +104,7 @@ bool rv_signal_frame(Cpu *cpu, uint64_t stack, int signal, const siginfo_t *sigi
     state->x[RV_A1] = at + offsetof(RvFrame, info);
     state->x[RV_A2] = at + offsetof(RvFrame, context);
     state->reservation_address = RV_NO_RESERVATION;
-    cpu->pc = handler;
+    cpu->pc = as_pc(handler);
     return true;
 }
 
@@ -111,7 +114,7 @@ bool rv_signal_return(Cpu *cpu, uint64_t *mask, stack_t *altstack) {
     if (!guest_read(&frame, state->x[RV_SP], sizeof frame)) return false;
     const RvSigcontext *context = &frame.context.context;
     if (context->reserved[0] | context->reserved[1] | context->reserved[2]) return false;
-    cpu->pc = context->pc;
+    cpu->pc = as_pc(context->pc);
     memcpy(state->x + 1, context->x, sizeof context->x);
     memcpy(state->f, context->f, sizeof context->f);
     rv_set_fcsr(cpu, context->fcsr);

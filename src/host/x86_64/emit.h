@@ -195,6 +195,9 @@ void cold_evaluate(Emit *e, const Cold *cold);
 // Sets the flags so that the returned condition holds when the i1 value does.
 X86Cond emit_condition(Emit *e, KirRef v);
 
+// ---- stubs.c
+extern const int context_gpr[16]; // where a signal's context keeps each register
+
 // ---- compile.c
 Cold *cold_path(Emit *e, void (*run)(Emit *, const Cold *), uint8_t *from);
 void emit_exit_indirect(Emit *e, KirRef pc, KirJumpHint hint);
