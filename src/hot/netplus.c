@@ -78,17 +78,15 @@ static void search_home(Search *s, unsigned home) {
     }
 }
 
-// Adds the shortest detour through block `i` if it fits as a whole.
+// Adds the shortest detour through block `i` if it fits as a whole. The way out and the way home share no block that is still to be
+// added: such a block would have a shorter detour, a part of this one, which was tried before and either is there or had no room.
 static unsigned add_detour(Search *s, int i, unsigned room) {
     int detour[2 * MAX_DEPTH];
     unsigned n = 0;
     for (int x = i; x != PATH; x = s->around[x].from)
         if (!s->around[x].added) detour[n++] = x;
-    for (int x = s->around[i].to; x != PATH; x = s->around[x].to) {
-        bool seen = s->around[x].added;
-        for (unsigned k = 0; k < n; k++) seen |= detour[k] == x;
-        if (!seen) detour[n++] = x;
-    }
+    for (int x = s->around[i].to; x != PATH; x = s->around[x].to)
+        if (!s->around[x].added) detour[n++] = x;
     if (n > room) return 0;
     for (unsigned k = 0; k < n; k++) {
         s->around[detour[k]].added = true;

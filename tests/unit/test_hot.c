@@ -4,7 +4,7 @@
 //
 //   cases         hot/*.hot: executions and the paths worked out by hand, every variant (format: hot/hot_cases.h)
 //   heads         the three rules, the transitions of states (also from several threads at once), failures
-//   coverage, worth, annotations, parameters
+//   coverage, worth, annotations, parameters (docs/trace-selection.md has the same table)
 //   random        walks through random graphs: what must hold for every path and region
 #include "hot/hot_cases.h"
 #include "hot/hot_random.h"
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define CASES_FOLDER TEST_DIR "/hot"
+#define MANUAL       TEST_DIR "/../../docs/trace-selection.md"
 
 enum { RANDOM_ROUNDS = 20000, FEWEST_CASES = 80, RACERS = 3, RACES = 2000 };
 
@@ -205,6 +206,7 @@ static void test_coverage(void) {
 
 static void test_worth(void) {
     HotParams params = hot_params_default();
+    check(hot_worth(&(HotCost){.insns = 100, .ops = 200}, &params, &(HotCompileCost){0}) == 183334, "the manual's example", "");
     params.compile_ns = 1000;
     params.compile_fixed_us = 10;
     params.saving_ps = 500;
@@ -299,9 +301,18 @@ static void test_params(void) {
     }
     HotSelect select = HOT_NET;
     check(!hot_select_parse("relaxed", &select), "no such variant", "");
+    static char manual[1 << 17];
+    FILE *in = fopen(MANUAL, "r");
+    size_t size = in ? fread(manual, 1, sizeof manual - 1, in) : 0;
+    if (in) fclose(in);
+    manual[size] = '\0';
     for (unsigned i = 0; i < hot_param_count; i++) {
         const HotParamInfo *info = &hot_param_info[i];
+        char row[400];
         check(info->value >= info->least && info->value <= info->greatest, info->name, "default within its range");
+        snprintf(row, sizeof row, "| `%s` | %u | %u to %u | %s | %s |\n", info->name, info->value, info->least, info->greatest,
+                 info->unit, info->meaning);
+        check(strstr(manual, row), "docs/trace-selection.md lacks the row", row);
     }
 }
 
