@@ -35,6 +35,9 @@ typedef struct EngineHooks {
     size_t (*fetch)(uint64_t pc, GuestCodeKind *kind);
     // The guest file that contains pc can be loaded elsewhere next time: its load bias. False: fixed address or no file.
     bool (*image)(uint64_t pc, uint64_t *base);
+    // The host's thread that runs this cpu is no more: it may have been killed while it held something, and the memory lives on
+    // because another process shares it. Async-signal-safe.
+    bool (*gone)(const Cpu *cpu);
     // Name of the guest function at pc for logs, or NULL.
     const char *(*symbol)(uint64_t pc, uint64_t *offset);
 } EngineHooks;

@@ -22,9 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
-static void futex_wait(uint32_t *word, uint32_t value) {
+// False: nobody woke us.
+static bool futex_wait(uint32_t *word, uint32_t value) {
     struct timespec limit = {.tv_nsec = 2000000}; // a lost wake-up costs two milliseconds, not the process
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &limit, NULL, 0);
+    return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &limit, NULL, 0) == 0 || errno != ETIMEDOUT;
 }
 
 static void futex_wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
@@ -58,8 +59,18 @@ void world_leave(Cpu *cpu) {
 
 // ---- the lock -----------------------------------------------------------------------------------------------------------------
 // 0: free, 1: taken, 2: taken and waited for.
-static void lock_slowly(uint32_t *lock) {
-    while (__atomic_exchange_n(lock, 2, __ATOMIC_ACQUIRE)) futex_wait(lock, 2);
+static bool is_gone(const Engine *engine, const Cpu *cpu) { return engine->hooks.gone && engine->hooks.gone(cpu); }
+
+// Takes the lock over from a thread that will not give it back.
+static bool inherit_lock(Engine *engine) {
+    Cpu *owner = __atomic_load_n(&engine->lock_owner, __ATOMIC_RELAXED);
+    if (!owner || !is_gone(engine, owner)) return false;
+    return __atomic_compare_exchange_n(&engine->lock_owner, &owner, current_cpu, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+static void lock_slowly(Engine *engine) {
+    while (__atomic_exchange_n(&engine->lock, 2, __ATOMIC_ACQUIRE))
+        if (!futex_wait(&engine->lock, 2) && inherit_lock(engine)) return;
 }
 
 void world_lock(Engine *engine) {
@@ -69,7 +80,7 @@ void world_lock(Engine *engine) {
         Cpu *cpu = current_cpu;
         bool inside = cpu && cpu->inside;
         if (inside) world_leave(cpu);
-        lock_slowly(&engine->lock);
+        lock_slowly(engine);
         // The holder is not stopped by anybody else, so it may go inside without looking.
         if (inside) {
             __atomic_store_n(&cpu->inside, 1, __ATOMIC_SEQ_CST);
@@ -98,7 +109,8 @@ void world_stop(Engine *engine) {
     }
     for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) {
         if (cpu == current_cpu) continue;
-        while (__atomic_load_n(&cpu->inside, __ATOMIC_SEQ_CST)) futex_wait(&cpu->inside, 1);
+        while (__atomic_load_n(&cpu->inside, __ATOMIC_SEQ_CST))
+            if (!futex_wait(&cpu->inside, 1) && is_gone(engine, cpu)) break;
     }
 }
 

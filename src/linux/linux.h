@@ -83,7 +83,7 @@ typedef struct LinuxProcess {
     GuestSigaction actions[LINUX_SIGNALS];
     uint64_t unread_actions; // bit (signal - 1): still as inherited, see signal_read_action
 
-    LinuxThread *vfork_parent; // this process shares its parent's memory until it execs or exits
+    bool shares_memory; // with its parent, until it execs or exits
 
     // Changed by atomic operations; these two come last, as a child of vfork takes over everything before them.
     uint32_t thread_count;

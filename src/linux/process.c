@@ -5,6 +5,9 @@
 // vfork (CLONE_VM | CLONE_VFORK) is real: the child runs in the parent's memory, with a cpu, a LinuxThread, a LinuxProcess
 // and a host stack of its own, while the parent sleeps in the host's clone. What the child allocated and did not free is
 // freed by the parent when it wakes up: that is why exec memory hangs on the thread.
+//
+// CLONE_VM alone makes a process that shares memory while its parent goes on. It is a vfork whose parent is a host thread of no guest
+// thread's: that one lends its thread-local variables, sleeps, and cleans up. The child may outlive everything else of its parent.
 #include "linux/process.h"
 #include <errno.h>
 #include <linux/futex.h>
@@ -110,7 +113,7 @@ static void only_once(LinuxProcess *process) {
 void process_exit(LinuxThread *t, int status) {
     only_once(t->process);
     if (linux_debugger) linux_debugger->exited(t, status);
-    if (process_at_exit && !t->process->vfork_parent) process_at_exit(t->process);
+    if (process_at_exit && !t->process->shares_memory) process_at_exit(t->process);
     for (;;) host_syscall(SYS_exit_group, status, 0, 0, 0, 0, 0);
 }
 
@@ -121,7 +124,7 @@ void process_die(LinuxThread *t, int signal, bool core) {
     if (process->core_report)
         warning("the guest dies of signal %d (%s)%s at pc 0x%llx", signal, strsignal(signal), core ? ", core" : "",
                 (unsigned long long)t->cpu->pc);
-    if (process_at_exit && !process->vfork_parent) process_at_exit(process);
+    if (process_at_exit && !process->shares_memory) process_at_exit(process);
     host_signal_action(signal, &(HostSigaction){.handler = (void *)SIG_DFL});
     host_syscall(SYS_tgkill, getpid(), gettid(), signal, 0, 0, 0);
     host_signal_mask(SIG_UNBLOCK, signal_bit(signal));
@@ -187,7 +190,7 @@ static long clone_fork(LinuxThread *t, const CloneRequest *request) {
     if (!several || !library_fork(request, &r)) r = host_fork(request);
     threads_after_fork(t, r == 0);
     if (r != 0) return r;
-    t->process->vfork_parent = NULL;
+    t->process->shares_memory = false;
     child_setup(t, request);
     return 0;
 }
@@ -197,8 +200,22 @@ typedef struct VforkChild {
     LinuxProcess process;
     LinuxThread thread;
     const CloneRequest *request;
+    struct Beside *beside; // the parent does not sleep, and waits for news from here; NULL: vfork
     void *stack;
 } VforkChild;
+
+// In the parent's stack frame; whoever sets `told` does not touch it any more.
+typedef struct Beside {
+    long pid; // or negative errno
+    uint32_t told;
+} Beside;
+
+static void tell(Beside *beside, long pid) {
+    uint32_t *told = &beside->told;
+    beside->pid = pid;
+    __atomic_store_n(told, 1, __ATOMIC_RELEASE);
+    host_syscall(SYS_futex, told, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}
 
 // The stack of a child that has gone, for the next one: touching new pages costs as much as all else here.
 static void *spare_stack;
@@ -221,7 +238,9 @@ static void vfork_stack_free(VforkChild *child) {
 static int vfork_main(void *argument) {
     VforkChild *child = argument;
     LinuxThread *t = &child->thread;
+    current_cpu = t->cpu;
     child_setup(t, child->request);
+    if (child->beside) tell(child->beside, t->tid);
     t->process->guest->linux_abi.syscall_result(t->cpu, 0);
     signals_deliver(t); // opens the host's signal mask
     engine_run(t->cpu);
@@ -244,8 +263,9 @@ static VforkChild *vfork_child_new(LinuxThread *t, const CloneRequest *request) 
     child->thread.process = &child->process;
     child->thread.cpu = cpu;
     child->thread.exec_memory = NULL;
-    child->process.vfork_parent = t;
+    child->process.shares_memory = true;
     child->request = request;
+    child->beside = NULL;
     cpu->thread = &child->thread;
     return child;
 }
@@ -256,29 +276,63 @@ static void vfork_child_free(VforkChild *child) {
     vfork_stack_free(child);
 }
 
+// Sleeps until the child runs another program or ends; its id, or negative errno. It has a table of signal actions of its own, so the
+// host's must not be shared.
+static long run_vfork(VforkChild *child, const CloneRequest *request) {
+    uint64_t flags = (request->flags | CLONE_VFORK) & ~(uint64_t)(CLONE_SETTLS | CLONE_CLEAR_SIGHAND | CLONE_SIGHAND);
+    void *first = (void *)((flags & CLONE_PIDFD) ? request->pidfd : request->parent_tid);
+    int pid =
+        clone(vfork_main, child, (int)(flags | (uint64_t)request->exit_signal), child, first, NULL, (void *)request->child_tid);
+    return pid < 0 ? -errno : pid;
+}
+
 static long clone_vfork(LinuxThread *t, const CloneRequest *request) {
     VforkChild *child = vfork_child_new(t, request);
     if (!child) return -ENOMEM;
     Cpu *cpu = current_cpu;
-    uint64_t flags = request->flags & ~(uint64_t)(CLONE_SETTLS | CLONE_CLEAR_SIGHAND);
-    void *first = (void *)((flags & CLONE_PIDFD) ? request->pidfd : request->parent_tid);
-    int pid =
-        clone(vfork_main, child, (int)(flags | (uint64_t)request->exit_signal), child, first, NULL, (void *)request->child_tid);
-    int error = errno;
+    long pid = run_vfork(child, request);
     // The child used our thread-local variables.
     current_cpu = cpu;
     linux_self = t;
     vfork_child_free(child);
-    return pid < 0 ? -error : pid;
+    return pid;
+}
+
+static void *stand_in(void *argument) {
+    VforkChild *child = argument;
+    CloneRequest request = *child->request;
+    Beside *beside = child->beside;
+    long pid = run_vfork(child, &request);
+    current_cpu = NULL;
+    linux_self = NULL;
+    if (pid < 0) tell(beside, pid);
+    vfork_child_free(child);
+    return NULL;
+}
+
+static long clone_beside(LinuxThread *t, const CloneRequest *request) {
+    if (request->flags & CLONE_NEWPID) return -EINVAL; // the child does not know its id here
+    if (t->process->shares_memory) return -EAGAIN; // as for its threads
+    engine_memory_is_shared(t->process->engine);
+    VforkChild *child = vfork_child_new(t, request);
+    if (!child) return -ENOMEM;
+    Beside beside = {0};
+    child->beside = &beside;
+    if (!thread_detached(t, stand_in, child)) {
+        vfork_child_free(child);
+        return -EAGAIN;
+    }
+    while (!__atomic_load_n(&beside.told, __ATOMIC_ACQUIRE))
+        host_syscall(SYS_futex, &beside.told, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
+    return beside.pid;
 }
 
 long process_clone(LinuxThread *t, CloneRequest *request) {
     uint64_t flags = request->flags;
     if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM)) return -EINVAL;
     if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND)) return -EINVAL;
-    // A process of its own in our memory for good is nothing that one translator could serve.
-    if ((flags & CLONE_VM) && !(flags & (CLONE_VFORK | CLONE_THREAD))) return -EINVAL;
     if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
     if (flags & CLONE_THREAD) return thread_clone(t, request);
-    return (flags & CLONE_VM) ? clone_vfork(t, request) : clone_fork(t, request);
+    if (!(flags & CLONE_VM)) return clone_fork(t, request);
+    return (flags & CLONE_VFORK) ? clone_vfork(t, request) : clone_beside(t, request);
 }

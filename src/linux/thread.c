@@ -128,14 +128,25 @@ static void follow_library_signals(LinuxProcess *process) {
     pthread_mutex_unlock(&process->signal_lock);
 }
 
-static long start(LinuxThread *t, NewThread *new, const CloneRequest *request, bool first) {
-    pthread_t handle;
+// A host thread that takes no signals until it opens its mask. `first`: the process may not have had one before.
+static bool host_thread(LinuxThread *t, pthread_t *handle, void *(*run)(void *), void *argument, bool first) {
+    pthread_once(&host_attributes_once, prepare);
     uint64_t mask = host_signal_mask(SIG_SETMASK, ALL_SIGNALS);
     if (first) signal_read_action(t->process, SIGNAL_SETXID); // while it is still what was inherited
-    int error = pthread_create(&handle, &host_attributes, thread_main, new);
+    int error = pthread_create(handle, &host_attributes, run, argument);
     if (first) follow_library_signals(t->process);
     host_signal_mask(SIG_SETMASK, mask);
-    if (error) return -EAGAIN;
+    return error == 0;
+}
+
+bool thread_detached(LinuxThread *t, void *(*run)(void *), void *argument) {
+    pthread_t handle;
+    return host_thread(t, &handle, run, argument, true) && pthread_detach(handle) == 0;
+}
+
+static long start(LinuxThread *t, NewThread *new, const CloneRequest *request, bool first) {
+    pthread_t handle;
+    if (!host_thread(t, &handle, thread_main, new, first)) return -EAGAIN;
     pid_t tid = thread_id(handle);
     // The guest's memory for it may be the word that the thread's end clears, so it must be written before that can be.
     if (request->flags & CLONE_PARENT_SETTID) guest_write(request->parent_tid, &tid, sizeof tid);
@@ -147,8 +158,7 @@ static long start(LinuxThread *t, NewThread *new, const CloneRequest *request, b
 long thread_clone(LinuxThread *t, const CloneRequest *request) {
     LinuxProcess *process = t->process;
     if (request->flags & UNABLE_FLAGS) return -EINVAL;
-    if (process->vfork_parent) return -EAGAIN; // they would outlive what the parent frees when it wakes up
-    pthread_once(&host_attributes_once, prepare);
+    if (process->shares_memory) return -EAGAIN; // they would outlive what the parent frees when it wakes up
     engine_memory_is_shared(process->engine);
     NewThread *new = new_thread(t, request);
     if (!new) return -EAGAIN;

@@ -12,6 +12,9 @@ long thread_clone(LinuxThread *t, const CloneRequest *request);
 // engine_run, which ends.
 long thread_exit(LinuxThread *t, int status);
 
+// A host thread of Kiln's own, with all signals blocked; it ends when `run` returns.
+bool thread_detached(LinuxThread *t, void *(*run)(void *), void *argument);
+
 // Around a fork: no other thread of the process has a lock of Kiln's meanwhile. after_fork: in both processes; `child` in the new one,
 // where this thread is the only one.
 void threads_before_fork(LinuxThread *t);
