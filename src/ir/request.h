@@ -125,6 +125,8 @@ typedef struct TraceResult {
 // lives in the arena (and, for objects and texts, in `data`).
 size_t trace_request_write(const TraceRequest *request, uint8_t *out, size_t capacity);
 bool trace_request_read(Arena *arena, TraceRequest *request, const uint8_t *data, size_t size);
+// What a queue needs to know of a request, without reading all of it. False: not a request (both are 0 then, or what could be read).
+bool trace_request_peek(const uint8_t *data, size_t size, uint64_t *id, uint32_t *heat);
 size_t trace_result_write(const TraceResult *result, uint8_t *out, size_t capacity);
 bool trace_result_read(Arena *arena, TraceResult *result, const uint8_t *data, size_t size);
 
