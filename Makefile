@@ -2,13 +2,13 @@
 #
 # The commands of daily work; meson and the scripts do it. `make` builds and installs nothing.
 #
-#   make               build/kiln and build/kiln-riscv64
+#   make               build/kiln and build/kiln-riscv64; build/kiln-opt where LLVM 19 is found
 #   make deps          installs the Debian packages that are missing (scripts/dependencies.txt)
 #   make demo          everything from a fresh machine to a riscv64 program that runs
 #   make check         all tests, their short form (make check SUITES="unit abi": these alone)
 #   make check-long    the long form
 #   make bench         kiln, qemu-riscv64 and native side by side
-#   make install       kiln, kiln-riscv64, their manual page and completion, below $(DESTDIR)$(PREFIX)
+#   make install       kiln, kiln-riscv64, kiln-opt, their manual page and completion, below $(DESTDIR)$(PREFIX)
 #   make format lint   clang-format in place; cppcheck
 BUILD  ?= build
 PREFIX ?= /usr/local
@@ -26,6 +26,7 @@ all: $(BUILD)/build.ninja
 	ninja -C $(BUILD) -j $(JOBS)
 	@ln -sfn src/tools/kiln $(BUILD)/kiln
 	@ln -sfn kiln $(BUILD)/kiln-riscv64
+	@if [ -e $(BUILD)/src/opt/kiln-opt ]; then ln -sfn src/opt/kiln-opt $(BUILD)/kiln-opt; fi
 
 $(BUILD)/build.ninja:
 	meson setup $(BUILD) $(MESON_OPTIONS)
@@ -60,6 +61,7 @@ bench: all
 install: all
 	install -D -m 755 $(BUILD)/kiln $(DESTDIR)$(PREFIX)/bin/kiln
 	ln -sfn kiln $(DESTDIR)$(PREFIX)/bin/kiln-riscv64
+	if [ -e $(BUILD)/kiln-opt ]; then install -D -m 755 $(BUILD)/kiln-opt $(DESTDIR)$(PREFIX)/libexec/kiln/kiln-opt; fi
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	$(BUILD)/kiln --man >$(DESTDIR)$(PREFIX)/share/man/man1/kiln.1
 	ln -sfn kiln.1 $(DESTDIR)$(PREFIX)/share/man/man1/kiln-riscv64.1

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+//
+// From KIR to LLVM IR: what the files of this folder share. No other folder knows LLVM.
+//
+//   lower.c      the function: signature, homes and copies of globals, blocks in order, one operation after the other
+//   control.c    ways out of a block: edges inside the trace, exits, polls, the indirect-branch cache
+//   call.c       calls into C: helpers, and the evaluator for operations that have no code here (counted as fallbacks)
+//   integer.c    integer operations, bits that only move             memory.c   guest memory
+//   float.c      scalar floating point                               vector.c   vectors and cryptography
+//   pipeline.c   passes, code generation, errors of LLVM             self_test.c  is the calling convention what we take it for?
+//
+// Globals. Each guest register that the trace uses is an alloca: loaded at entry (or from its argument, if it is pinned), read and
+// written by GET and SET, promoted to SSA values by LLVM's sroa. A global is *dirty* where its home may be out of date (`dirty`: a bit
+// each, a forward union over the blocks' edges); exits store what is dirty, off the hot path. Pinned globals are dirty from the start and
+// are stored only for helpers that look at globals; exits pass them as arguments.
+//
+// Values. A KIR value of type i1 ... i64, i128 is an LLVM integer of that width, f32 is float, f64 double, v64 i64, v128 <2 x i64>.
+//
+// Memory. Guest accesses go through pointers made from null by the guest address; the cpu state is reached from `base`. alias.scope and
+// noalias metadata keep the two apart.
+#ifndef KILN_OPT_LOWER_H
+#define KILN_OPT_LOWER_H
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+#include "ir/request.h"
+
+enum {
+    LOWER_GLOBALS = 256,
+    LOWER_INTS = 11, // integer arguments of a trace; the cpu state is one of them
+    LOWER_BASE = 2,
+    LOWER_FLOATS = 8,
+    LOWER_ARGS = LOWER_INTS + LOWER_FLOATS,
+    LOWER_CONVENTION = 21, // preserve_none, which the C API has no name for
+    NO_PIN = 0xffff,
+};
+
+// Which optional instructions may be used: what the machine has, less what the request forbids.
+typedef struct LowerFeatures {
+    bool avx, avx2, avx512, fma, f16c, bmi1, bmi2, lzcnt, pclmul, aes;
+} LowerFeatures;
+
+typedef struct GlobalSet {
+    uint64_t bits[LOWER_GLOBALS / 64];
+} GlobalSet;
+
+// One block of the request.
+typedef struct LowerBlock {
+    LLVMBasicBlockRef code;
+    LLVMBasicBlockRef latch; // the way back to it: made when the first one is lowered
+    GlobalSet dirty;         // at its start
+} LowerBlock;
+
+typedef struct Lower {
+    const TraceRequest *request;
+    LowerFeatures features;
+    Arena *arena;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef builder;
+    LLVMValueRef function;
+    LLVMTypeRef types[KIR_TYPE_COUNT], ptr, trace_type, helper_type, evaluator_type;
+    LLVMValueRef args[LOWER_ARGS]; // of the function
+    LLVMValueRef base;             // the cpu state
+    unsigned range_kind, scope_kind, noalias_kind, weights_kind;
+    LLVMValueRef cpu_scope, guest_scope; // lists of one alias scope
+    // By global: its alloca, NULL if the trace does not touch it; its argument, or -1.
+    LLVMValueRef copy[LOWER_GLOBALS];
+    int16_t argument[LOWER_GLOBALS];
+    LowerBlock *blocks;
+    // The block being lowered:
+    uint32_t block; // its number
+    const KirBlock *kir;
+    uint32_t index;       // of the instruction
+    uint64_t insn_pc;     // of the guest instruction
+    LLVMValueRef *values; // by KirRef
+    GlobalSet dirty;
+    // What comes out:
+    TraceExit *exits;
+    uint32_t exit_count, exit_capacity;
+    uint32_t fallbacks;
+    bool failed; // something that the verifier should have refused
+} Lower;
+
+// ---- lower.c
+// The trace as a function `kiln_trace` of l->module. l->request, context, module, features and arena are set.
+bool lower_trace(Lower *l);
+// The value of an operand.
+static inline LLVMValueRef value_of(const Lower *l, KirRef v) { return l->values[v]; }
+static inline KirType type_of(const Lower *l, KirRef v) { return kir_result_type(&l->kir->insns[v]); }
+static inline LLVMTypeRef llvm_type(const Lower *l, unsigned kir_type) { return l->types[kir_type]; }
+static inline bool private_memory(const Lower *l) { return l->request->assumptions & TRACE_PRIVATE_MEMORY; }
+LLVMValueRef const_int(const Lower *l, unsigned kir_type, uint64_t value);
+LLVMValueRef const_i32(const Lower *l, uint32_t value);
+// A call of an intrinsic that is overloaded on `overloads` types (e.g. "llvm.ctpop" on one); arguments in `args`.
+LLVMValueRef intrinsic(Lower *l, const char *name, LLVMTypeRef *overloads, unsigned overload_count, LLVMValueRef *args,
+                       unsigned arg_count);
+// A field of the cpu state, by its offset from base (TraceLayout).
+LLVMValueRef cpu_field(Lower *l, int32_t offset);
+LLVMValueRef load_cpu(Lower *l, LLVMTypeRef type, int32_t offset, const char *name);
+LLVMValueRef store_cpu(Lower *l, LLVMValueRef value, int32_t offset);
+LLVMValueRef mark_cpu_access(Lower *l, LLVMValueRef access);
+LLVMValueRef mark_guest_access(Lower *l, LLVMValueRef access);
+// What the global holds now.
+LLVMValueRef read_global(Lower *l, unsigned global);
+void write_global(Lower *l, unsigned global, LLVMValueRef value);
+// Brings the homes of all dirty globals up to date; stores_pinned: the pinned ones too.
+void store_dirty(Lower *l, const GlobalSet *dirty, bool pinned);
+void reload_globals(Lower *l);
+static inline bool set_has(const GlobalSet *s, unsigned i) { return s->bits[i / 64] >> i % 64 & 1; }
+static inline void set_add(GlobalSet *s, unsigned i) { s->bits[i / 64] |= 1ull << i % 64; }
+// A new basic block behind the ones there are; the builder stays where it is.
+LLVMBasicBlockRef new_block(Lower *l, const char *name);
+// A conditional branch; weights: how often it goes either way, relative to each other (0, 0: not known).
+void branch_if(Lower *l, LLVMValueRef condition, LLVMBasicBlockRef yes, LLVMBasicBlockRef no, uint32_t yes_weight,
+               uint32_t no_weight);
+enum { LIKELY = 4000, UNLIKELY = 1 };
+
+// ---- one function a subject. A result of NULL: no code for it here, the evaluator does it. An operation without a result
+// returns anything but NULL when it is done. Builder and l->values are the state; nothing else changes.
+LLVMValueRef lower_integer(Lower *l, const KirInsn *insn);
+LLVMValueRef lower_memory(Lower *l, const KirInsn *insn); // never NULL, but for FENCE (which is an effect)
+LLVMValueRef lower_float(Lower *l, const KirInsn *insn);
+LLVMValueRef lower_vector(Lower *l, const KirInsn *insn);
+
+// ---- call.c
+LLVMValueRef lower_call(Lower *l, const KirInsn *insn); // NULL if the helper has no result
+LLVMValueRef call_evaluator(Lower *l, const KirInsn *insn);
+// The same with operands that the caller has at hand (by slot; NULL: unused), in the block the builder is at: for cold paths of
+// operations that have code of their own. Does not count as a fallback.
+LLVMValueRef evaluate(Lower *l, const KirInsn *insn, LLVMValueRef operands[3]);
+
+// ---- control.c
+// Leaves the trace where the condition holds, before anything of the current guest instruction was done.
+void exit_if(Lower *l, LLVMValueRef condition, const TraceExit *exit);
+LLVMBasicBlockRef exit_block(Lower *l, const TraceExit *exit, const GlobalSet *dirty, LLVMValueRef fault_address);
+void lower_entry_poll(Lower *l);
+void lower_side_exit(Lower *l, const KirInsn *insn);
+void lower_poll(Lower *l, const KirInsn *insn);
+void lower_final_exit(Lower *l, const KirInsn *insn);
+
+// ---- pipeline.c
+typedef struct Compiler Compiler; // one a thread
+// Once a process, before the first compiler.
+void compiler_start(void);
+Compiler *compiler_new(void);
+void compiler_free(Compiler *compiler);
+// Never fails: result->reason says what went wrong. The result's arrays live in the arena.
+void compile_trace(Compiler *compiler, const TraceRequest *request, Arena *arena, TraceResult *result);
+// Names of the passes, in the order of TraceRequest.disabled_passes; ended by NULL.
+extern const char *const compiler_passes[];
+// Object code of a module as it is (self-test). NULL: LLVM reported an error.
+LLVMMemoryBufferRef compile_module(Compiler *compiler, LLVMModuleRef module);
+
+// ---- self_test.c: REASON_NONE, or REASON_BAD_CONVENTION.
+Reason convention_test(Compiler *compiler);
+
+#endif

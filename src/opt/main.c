@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+//
+// kiln-opt, the optimizer as a program.
+//
+//   kiln-opt --serve FD [--threads=N]     serves guest processes; FD is the hub (base/channel.h)
+//   kiln-opt --request FILE [--text]      does one request that was written to a file
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/error.h"
+#include "opt/lower.h"
+#include "opt/serve.h"
+
+typedef struct Arguments {
+    const char *request;
+    int hub;
+    unsigned threads;
+    bool text;
+} Arguments;
+
+static void help(FILE *out) {
+    fputs("Usage: kiln-opt --serve FD [--threads=N]\n"
+          "       kiln-opt --request FILE [--text]\n"
+          "Kiln's optimizer: turns recorded paths of guest code into host code. kiln starts it by itself.\n"
+          "  --serve FD     serve the guest processes behind socket FD, until none is left\n"
+          "  --threads=N    worker threads (1)\n"
+          "  --request FILE compile a request that was dumped, and say what came out\n"
+          "  --text         print LLVM IR before and after optimisation, and assembly\n",
+          out);
+}
+
+static unsigned number(const char *text, unsigned most) {
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (!*text || *end || value > most) fatal("kiln-opt: `%s` is no number up to %u", text, most);
+    return (unsigned)value;
+}
+
+static Arguments parse(int argc, char **argv) {
+    Arguments a = {.hub = -1, .threads = 1};
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
+        if (!strcmp(arg, "--serve")) a.hub = (int)number(value, 1 << 20), i++;
+        else if (!strcmp(arg, "--request")) a.request = value, i++;
+        else if (!strncmp(arg, "--threads=", 10)) a.threads = number(arg + 10, SERVE_MAX_THREADS);
+        else if (!strcmp(arg, "--text")) a.text = true;
+        else if (!strcmp(arg, "--help")) help(stdout), exit(0);
+        else if (!strcmp(arg, "--version")) printf("kiln-opt %s\n", KILN_VERSION), exit(0);
+        else fatal("kiln-opt: unknown option `%s` (--help lists them)", arg);
+    }
+    return a;
+}
+
+static uint8_t *read_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    if (!file) fatal("cannot open %s", path);
+    uint8_t *data = NULL;
+    size_t used = 0, capacity = 0, n;
+    do {
+        if (used == capacity) data = realloc(data, capacity = capacity ? 2 * capacity : 1 << 16);
+        if (!data) fatal("out of memory");
+        n = fread(data + used, 1, capacity - used, file);
+        used += n;
+    } while (n);
+    fclose(file);
+    *size = used;
+    return data;
+}
+
+static void print_result(const TraceResult *result, size_t serialised) {
+    static const char *const titles[TRACE_TEXTS] = {"LLVM IR", "LLVM IR, optimised", "assembly"};
+    for (int i = 0; i < TRACE_TEXTS; i++)
+        if (result->text[i]) printf("; ---- %s\n%s\n", titles[i], result->text[i]);
+    printf("; %s: object of %u bytes, %u exits, %u fallbacks, %u faults, %.3f ms, result of %zu bytes\n",
+           result->reason ? reason_name((Reason)result->reason) : "done", result->object_size, result->exit_count,
+           result->fallbacks, result->fault_count, (double)result->compile_ns / 1e6, serialised);
+}
+
+static int replay(const Arguments *a) {
+    size_t size;
+    uint8_t *data = read_file(a->request, &size);
+    Arena arena = {0};
+    TraceRequest request;
+    TraceResult result;
+    if (!trace_request_read(&arena, &request, data, size)) fatal("%s is not a request of this version", a->request);
+    if (a->text) request.options |= TRACE_WANT_TEXT;
+    Compiler *compiler = compiler_new();
+    compile_trace(compiler, &request, &arena, &result);
+    print_result(&result, trace_result_write(&result, NULL, 0));
+    compiler_free(compiler);
+    arena_free(&arena);
+    free(data);
+    return result.reason != REASON_NONE;
+}
+
+int main(int argc, char **argv) {
+    Arguments a = parse(argc, argv);
+    if (!a.request && a.hub < 0) {
+        help(stderr);
+        return EXIT_NOT_FOUND;
+    }
+    compiler_start();
+    return a.request ? replay(&a) : serve(a.hub, a.threads ? a.threads : 1);
+}

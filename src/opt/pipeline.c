@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+//
+// One request in, one object out: LLVM IR, passes, code generation.
+//
+// LLVM reports errors in three ways: as diagnostics of the context (code generation that gives up still returns "success" and a broken
+// object), as LLVMErrorRef, and by report_fatal_error, which ends the process unless its handler does not return. All three become
+// REASON_LLVM_ERROR here; the fatal one by a jump back, which leaks the request's module (a worker that meets many of them
+// is a bug to be found, not a state to be lived in).
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <llvm-c/Analysis.h>
+#include <llvm-c/ErrorHandling.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include "base/error.h"
+#include "opt/lower.h"
+
+enum { MACHINES = 8 };
+#define TRIPLE "x86_64-unknown-linux-gnu"
+
+struct Compiler {
+    LLVMTargetMachineRef machines[MACHINES]; // by TRACE_NO_AVX, TRACE_NO_FMA, TRACE_NO_BMI of the request; made when needed
+    LLVMPassBuilderOptionsRef pass_options;
+    bool failed; // a diagnostic of severity "error" came
+    jmp_buf fatal;
+};
+
+static __thread Compiler *running; // whose `fatal` is set
+static char *host_cpu, *host_features;
+
+// ---- passes -------------------------------------------------------------------------------------------------------------------
+// In order. Loop passes are left out where the trace has no loop.
+typedef struct Pass {
+    const char *name, *text;
+    bool for_loops, for_vectors;
+} Pass;
+static const Pass passes[] = {
+    {.name = "sroa", .text = "sroa"},
+    {.name = "early-cse", .text = "early-cse<memssa>"},
+    {.name = "instcombine", .text = "instcombine<no-verify-fixpoint>"},
+    {.name = "simplifycfg", .text = "simplifycfg"},
+    {.name = "loop-rotate", .text = "loop(loop-rotate)", .for_loops = true},
+    {.name = "licm", .text = "loop-mssa(licm)", .for_loops = true},
+    {.name = "gvn", .text = "gvn"},
+    {.name = "dse", .text = "dse"},
+    {.name = "indvars", .text = "loop(indvars)", .for_loops = true},
+    {.name = "loop-vectorize", .text = "loop-vectorize", .for_loops = true, .for_vectors = true},
+    {.name = "instcombine-2", .text = "instcombine<no-verify-fixpoint>"},
+    {.name = "simplifycfg-2", .text = "simplifycfg"},
+};
+enum { PASSES = sizeof passes / sizeof *passes };
+const char *const compiler_passes[] = {"sroa", "early-cse", "instcombine",    "simplifycfg",   "loop-rotate",   "licm", "gvn",
+                                       "dse",  "indvars",   "loop-vectorize", "instcombine-2", "simplifycfg-2", NULL};
+_Static_assert(sizeof compiler_passes / sizeof *compiler_passes == PASSES + 1, "one name a pass");
+
+static void write_pipeline(char *text, size_t size, const TraceRequest *request, bool loops) {
+    size_t used = (size_t)snprintf(text, size, "function(");
+    const char *comma = "";
+    for (unsigned i = 0; i < PASSES; i++) {
+        bool wanted = loops || !passes[i].for_loops;
+        if (passes[i].for_vectors && (request->options & TRACE_NO_VECTORS)) wanted = false;
+        if (!wanted || request->disabled_passes >> i & 1) continue;
+        used += (size_t)snprintf(text + used, size - used, "%s%s", comma, passes[i].text);
+        comma = ",";
+    }
+    if (*comma) snprintf(text + used, size - used, ")");
+    else *text = 0;
+}
+
+// ---- errors -------------------------------------------------------------------------------------------------------------------
+static void on_diagnostic(LLVMDiagnosticInfoRef info, void *context) {
+    Compiler *compiler = context;
+    if (LLVMGetDiagInfoSeverity(info) != LLVMDSError) return;
+    compiler->failed = true;
+    char *text = LLVMGetDiagInfoDescription(info);
+    warning("LLVM: %s", text);
+    LLVMDisposeMessage(text);
+}
+
+static void on_fatal_error(const char *reason) {
+    if (!running) bug("LLVM: %s", reason);
+    warning("LLVM: %s", reason);
+    longjmp(running->fatal, 1);
+}
+
+static bool failed_with(LLVMErrorRef error) {
+    if (!error) return false;
+    char *text = LLVMGetErrorMessage(error);
+    warning("LLVM: %s", text);
+    LLVMDisposeErrorMessage(text);
+    return true;
+}
+
+// ---- the machine --------------------------------------------------------------------------------------------------------------
+void compiler_start(void) {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInstallFatalErrorHandler(on_fatal_error);
+    host_cpu = LLVMGetHostCPUName();
+    host_features = LLVMGetHostCPUFeatures();
+}
+
+static LowerFeatures features_for(uint32_t options) {
+    __builtin_cpu_init();
+    LowerFeatures f = {
+        .avx = __builtin_cpu_supports("avx") && !(options & TRACE_NO_AVX),
+        .pclmul = __builtin_cpu_supports("pclmul"),
+        .aes = strstr(host_features, "+aes") != NULL,
+        .bmi1 = __builtin_cpu_supports("bmi") && !(options & TRACE_NO_BMI),
+        .bmi2 = __builtin_cpu_supports("bmi2") && !(options & TRACE_NO_BMI),
+        .lzcnt = strstr(host_features, "+lzcnt") && !(options & TRACE_NO_BMI),
+    };
+    f.avx2 = f.avx && __builtin_cpu_supports("avx2");
+    f.avx512 =
+        f.avx && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    f.fma = f.avx && __builtin_cpu_supports("fma") && !(options & TRACE_NO_FMA);
+    f.f16c = f.avx && strstr(host_features, "+f16c");
+    return f;
+}
+
+static LLVMTargetMachineRef make_machine(uint32_t options) {
+    LLVMTargetRef target;
+    char *error = NULL;
+    if (LLVMGetTargetFromTriple(TRIPLE, &target, &error)) bug("LLVM has no x86-64: %s", error);
+    size_t size = strlen(host_features) + 100;
+    char *features = malloc(size);
+    if (!features) fatal("out of memory");
+    snprintf(features, size, "%s%s%s%s", host_features, options & TRACE_NO_AVX ? ",-avx" : "",
+             options & (TRACE_NO_AVX | TRACE_NO_FMA) ? ",-fma,-fma4" : "", options & TRACE_NO_BMI ? ",-bmi,-bmi2,-lzcnt" : "");
+    LLVMTargetMachineOptionsRef o = LLVMCreateTargetMachineOptions();
+    LLVMTargetMachineOptionsSetCPU(o, host_cpu);
+    LLVMTargetMachineOptionsSetFeatures(o, features);
+    LLVMTargetMachineOptionsSetCodeGenOptLevel(o, LLVMCodeGenLevelDefault);
+    LLVMTargetMachineOptionsSetRelocMode(o, LLVMRelocPIC);
+    LLVMTargetMachineOptionsSetCodeModel(o, LLVMCodeModelSmall);
+    LLVMTargetMachineRef machine = LLVMCreateTargetMachineWithOptions(target, TRIPLE, o);
+    LLVMDisposeTargetMachineOptions(o);
+    free(features);
+    return machine;
+}
+
+static LLVMTargetMachineRef machine_for(Compiler *compiler, uint32_t options) {
+    unsigned i = (options & TRACE_NO_AVX ? 1 : 0) | (options & TRACE_NO_FMA ? 2 : 0) | (options & TRACE_NO_BMI ? 4 : 0);
+    if (!compiler->machines[i]) compiler->machines[i] = make_machine(options);
+    return compiler->machines[i];
+}
+
+Compiler *compiler_new(void) {
+    Compiler *compiler = calloc(1, sizeof *compiler);
+    if (!compiler) fatal("out of memory");
+    compiler->pass_options = LLVMCreatePassBuilderOptions();
+    return compiler;
+}
+
+void compiler_free(Compiler *compiler) {
+    for (int i = 0; i < MACHINES; i++)
+        if (compiler->machines[i]) LLVMDisposeTargetMachine(compiler->machines[i]);
+    LLVMDisposePassBuilderOptions(compiler->pass_options);
+    free(compiler);
+}
+
+static LLVMMemoryBufferRef emit(LLVMTargetMachineRef machine, LLVMModuleRef module, LLVMCodeGenFileType kind) {
+    LLVMMemoryBufferRef buffer = NULL;
+    char *error = NULL;
+    if (!LLVMTargetMachineEmitToMemoryBuffer(machine, module, kind, &error, &buffer)) return buffer;
+    warning("LLVM: %s", error);
+    LLVMDisposeMessage(error);
+    return NULL;
+}
+
+LLVMMemoryBufferRef compile_module(Compiler *compiler, LLVMModuleRef module) {
+    LLVMMemoryBufferRef volatile buffer = NULL;
+    compiler->failed = false;
+    running = compiler;
+    LLVMContextSetDiagnosticHandler(LLVMGetModuleContext(module), on_diagnostic, compiler);
+    LLVMSetTarget(module, TRIPLE);
+    if (!setjmp(compiler->fatal)) buffer = emit(machine_for(compiler, 0), module, LLVMObjectFile);
+    running = NULL;
+    return compiler->failed ? NULL : buffer;
+}
+
+// ---- one request --------------------------------------------------------------------------------------------------------------
+typedef struct Job {
+    Compiler *compiler;
+    const TraceRequest *request;
+    Arena *arena;
+    TraceResult *result;
+    LLVMTargetMachineRef machine;
+    Lower lower;
+} Job;
+
+static void *copy_to_arena(Arena *arena, const void *data, size_t size) {
+    return memcpy(arena_alloc_raw(arena, size + 1), data, size);
+}
+
+static bool wants_text(const Job *job) { return job->request->options & TRACE_WANT_TEXT; }
+
+static void keep_text(Job *job, unsigned which) {
+    if (!wants_text(job)) return;
+    char *text = LLVMPrintModuleToString(job->lower.module);
+    job->result->text[which] = copy_to_arena(job->arena, text, strlen(text) + 1);
+    LLVMDisposeMessage(text);
+}
+
+// Code generation changes the module: what is printed is a copy's.
+static bool keep_assembly(Job *job) {
+    if (!wants_text(job)) return true;
+    LLVMModuleRef copy = LLVMCloneModule(job->lower.module);
+    LLVMMemoryBufferRef buffer = emit(job->machine, copy, LLVMAssemblyFile);
+    LLVMDisposeModule(copy);
+    if (!buffer) return false;
+    size_t size = LLVMGetBufferSize(buffer);
+    char *text = copy_to_arena(job->arena, LLVMGetBufferStart(buffer), size);
+    text[size] = 0;
+    job->result->text[TRACE_TEXT_ASM] = text;
+    LLVMDisposeMemoryBuffer(buffer);
+    return true;
+}
+
+static bool has_loops(const Lower *l) {
+    for (uint32_t i = 0; i < l->request->block_count; i++)
+        if (l->blocks[i].latch) return true;
+    return false;
+}
+
+static bool run_passes(Job *job) {
+    char pipeline[512];
+    if (job->request->options & TRACE_NO_PASSES) return true;
+    write_pipeline(pipeline, sizeof pipeline, job->request, has_loops(&job->lower));
+    return !*pipeline || !failed_with(LLVMRunPasses(job->lower.module, pipeline, job->machine, job->compiler->pass_options));
+}
+
+static bool keep_object(Job *job) {
+    LLVMMemoryBufferRef buffer = emit(job->machine, job->lower.module, LLVMObjectFile);
+    if (!buffer) return false;
+    size_t size = LLVMGetBufferSize(buffer);
+    job->result->object = copy_to_arena(job->arena, LLVMGetBufferStart(buffer), size);
+    job->result->object_size = (uint32_t)size;
+    LLVMDisposeMemoryBuffer(buffer);
+    return true;
+}
+
+static bool verified(Job *job) {
+#ifdef KILN_DEBUG
+    char *error = NULL;
+    bool broken = LLVMVerifyModule(job->lower.module, LLVMReturnStatusAction, &error);
+    if (broken) warning("LLVM: %s", error);
+    LLVMDisposeMessage(error);
+    return !broken;
+#else
+    return true;
+#endif
+}
+
+static Reason compile(Job *job) {
+    Lower *l = &job->lower;
+    job->machine = machine_for(job->compiler, job->request->options);
+    l->module = LLVMModuleCreateWithNameInContext("trace", l->context);
+    LLVMSetTarget(l->module, TRIPLE);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(job->machine);
+    LLVMSetModuleDataLayout(l->module, layout);
+    LLVMDisposeTargetData(layout);
+    if (!lower_trace(l)) return REASON_UNSUPPORTED;
+    keep_text(job, TRACE_TEXT_LLVM);
+    if (!verified(job) || !run_passes(job)) return REASON_LLVM_ERROR;
+    keep_text(job, TRACE_TEXT_LLVM_OPT);
+    if (!keep_assembly(job) || !keep_object(job)) return REASON_LLVM_ERROR;
+    return job->compiler->failed ? REASON_LLVM_ERROR : REASON_NONE;
+}
+
+static uint64_t cpu_time(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+// Registers that are exact at every fault are not there yet.
+static bool is_supported(const TraceRequest *request) { return request->assumptions & TRACE_NO_FAULT_HANDLER; }
+
+static Reason guarded_compile(Job *job) {
+    Compiler *compiler = job->compiler;
+    compiler->failed = false;
+    if (setjmp(compiler->fatal)) {
+        running = NULL;
+        return REASON_LLVM_ERROR; // module and context are lost
+    }
+    running = compiler;
+    job->lower.context = LLVMContextCreate();
+    LLVMContextSetDiagnosticHandler(job->lower.context, on_diagnostic, compiler);
+    LLVMContextSetDiscardValueNames(job->lower.context, !wants_text(job));
+    Reason reason = compile(job);
+    LLVMDisposeModule(job->lower.module);
+    LLVMContextDispose(job->lower.context);
+    running = NULL;
+    return reason;
+}
+
+void compile_trace(Compiler *compiler, const TraceRequest *request, Arena *arena, TraceResult *result) {
+    uint64_t start = cpu_time();
+    *result = (TraceResult){.id = request->id};
+    Job *job = arena_alloc(arena, sizeof *job);
+    *job = (Job){.compiler = compiler, .request = request, .arena = arena, .result = result};
+    job->lower.request = request;
+    job->lower.arena = arena;
+    job->lower.features = features_for(request->options);
+    result->reason = is_supported(request) ? guarded_compile(job) : REASON_UNSUPPORTED;
+    if (result->reason != REASON_NONE) result->object = NULL, result->object_size = 0;
+    else result->exits = job->lower.exits, result->exit_count = job->lower.exit_count;
+    result->fallbacks = job->lower.fallbacks;
+    result->compile_ns = cpu_time() - start;
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+//
+// The optimizer as a server.
+#ifndef KILN_OPT_SERVE_H
+#define KILN_OPT_SERVE_H
+
+enum { SERVE_MAX_THREADS = 64, SERVE_QUEUE = 256 };
+
+// Until hub and channels are closed. The exit code.
+int serve(int hub, unsigned threads);
+
+#endif
