@@ -4,7 +4,7 @@
 #
 #   make               build/kiln and build/kiln-riscv64; build/kiln-opt where LLVM 19 is found
 #   make deps          installs the Debian packages that are missing (scripts/dependencies.txt)
-#   make demo          everything from a fresh machine to a riscv64 program that runs
+#   make demo          everything from a fresh machine to Debian's riscv64 programs that run
 #   make check         all tests, their short form (make check SUITES="unit abi": these alone)
 #   make check-long    the long form
 #   make bench         kiln, qemu-riscv64 and native side by side

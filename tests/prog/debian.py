@@ -59,9 +59,9 @@ def read_cases(source):
     return cases
 
 
-def environment(folder, path):
+def environment(folder, path, sysroot):
     return {"PATH": path, "HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8", "TZ": "UTC", "CASES": str(HERE / "debian"),
-            "GIT_CONFIG_NOSYSTEM": "1"}
+            "GIT_CONFIG_NOSYSTEM": "1", "SYSROOT": str(sysroot)}
 
 
 def wrappers(folder, sysroot):
@@ -85,7 +85,7 @@ def command(case, way, args, sysroot):
 def run(case, way, args, sysroot):
     argv, path = command(case, way, args, sysroot)
     with tempfile.TemporaryDirectory(prefix="kiln-debian-") as folder:
-        return support.run(argv, case.timeout * args.patience, cwd=folder, extra_env=environment(folder, path))
+        return support.run(argv, case.timeout * args.patience, cwd=folder, extra_env=environment(folder, path, sysroot))
 
 
 def difference(got, wanted):

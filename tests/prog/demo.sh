@@ -5,7 +5,7 @@
 #   demo.sh [SIZE]      of the larger pieces of work
 set -eu
 size=${1:-3000}
-PATH=${DEMO_PATH:-/nonexistent} # nothing but applets
+PATH=/nonexistent # nothing but applets
 export PATH LC_ALL=C TZ=UTC
 work=/tmp/kiln-demo.$$
 mkdir "$work"
