@@ -74,7 +74,8 @@ typedef struct GuestLinux {
     const GuestVdso *vdso;
     uint64_t (*hwcap)(uint64_t features);
     uint64_t (*hwcap2)(uint64_t features);
-    const char *platform; // AT_PLATFORM or NULL
+    uint64_t (*hwprobe_extensions)(uint64_t features); // RISC-V: bits of riscv_hwprobe's key for extensions
+    const char *platform;                              // AT_PLATFORM or NULL
     // The paragraph of /proc/cpuinfo for one processor, without the blank line behind it. May be NULL.
     void (*cpuinfo)(uint64_t features, unsigned processor, char *text, size_t size);
 } GuestLinux;

@@ -5,25 +5,32 @@
 #include "linux/handlers.h"
 #include "linux/memory.h"
 
-enum { HWPROBE_BASE_BEHAVIOR = 3, HWPROBE_IMA_EXT_0 = 4, HWPROBE_CPUPERF_0 = 5, HWPROBE_KNOWN_KEYS = 6 };
-enum { HWPROBE_BEHAVIOR_IMA = 1, HWPROBE_IMA_FD = 1, HWPROBE_IMA_C = 2, HWPROBE_MISALIGNED_FAST = 3, FLUSH_LOCAL = 1 };
-#define HWCAP_LETTER(c) (UINT64_C(1) << ((c) - 'A'))
+enum HwprobeKey {
+    HWPROBE_BASE_BEHAVIOR = 3,
+    HWPROBE_IMA_EXT_0,
+    HWPROBE_CPUPERF_0,
+    HWPROBE_ZICBOZ_BLOCK_SIZE,
+    HWPROBE_HIGHEST_VIRT_ADDRESS,
+    HWPROBE_TIME_CSR_FREQ,
+    HWPROBE_MISALIGNED_SCALAR_PERF,
+    HWPROBE_KNOWN_KEYS
+};
+enum { HWPROBE_BEHAVIOR_IMA = 1, HWPROBE_MISALIGNED_FAST = 3, FLUSH_LOCAL = 1, TIME_FREQUENCY = 10000000 };
 
 typedef struct HwprobePair {
     int64_t key;
     uint64_t value;
 } HwprobePair;
 
-// What the machine can do follows from AT_HWCAP: one bit a letter.
 static uint64_t hwprobe_value(const LinuxProcess *process, int64_t key) {
-    uint64_t hwcap = process->guest->linux_abi.hwcap(process->features), extensions = 0;
-    if (hwcap & HWCAP_LETTER('D')) extensions |= HWPROBE_IMA_FD;
-    if (hwcap & HWCAP_LETTER('C')) extensions |= HWPROBE_IMA_C;
     switch (key) {
     case HWPROBE_BASE_BEHAVIOR: return HWPROBE_BEHAVIOR_IMA;
-    case HWPROBE_IMA_EXT_0: return extensions;
-    case HWPROBE_CPUPERF_0: return HWPROBE_MISALIGNED_FAST;
-    default: return 0; // vendor, architecture, implementation
+    case HWPROBE_IMA_EXT_0: return process->guest->linux_abi.hwprobe_extensions(process->features);
+    case HWPROBE_CPUPERF_0:
+    case HWPROBE_MISALIGNED_SCALAR_PERF: return HWPROBE_MISALIGNED_FAST;
+    case HWPROBE_HIGHEST_VIRT_ADDRESS: return HOST_AREA_HIGH - 1;
+    case HWPROBE_TIME_CSR_FREQ: return TIME_FREQUENCY;
+    default: return 0; // vendor, architecture, implementation; no Zicboz
     }
 }
 

@@ -133,11 +133,14 @@ static const struct {
 };
 static const struct {
     const char *name;
-    uint64_t feature;
+    uint64_t feature, hwprobe; // RISCV_HWPROBE_EXT_*, where there is one
 } long_names[] = {
-    {"zicntr", RV_FEATURE_ZICNTR}, {"zicond", RV_FEATURE_ZICOND}, {"zicsr", RV_FEATURE_ZICSR}, {"zifencei", RV_FEATURE_ZIFENCEI},
-    {"zba", RV_FEATURE_ZBA},       {"zbb", RV_FEATURE_ZBB},       {"zbc", RV_FEATURE_ZBC},     {"zbs", RV_FEATURE_ZBS},
+    {"zicntr", RV_FEATURE_ZICNTR, 0}, {"zicond", RV_FEATURE_ZICOND, UINT64_C(1) << 35},
+    {"zicsr", RV_FEATURE_ZICSR, 0},   {"zifencei", RV_FEATURE_ZIFENCEI, 0},
+    {"zba", RV_FEATURE_ZBA, 1 << 3},  {"zbb", RV_FEATURE_ZBB, 1 << 4},
+    {"zbc", RV_FEATURE_ZBC, 1 << 7},  {"zbs", RV_FEATURE_ZBS, 1 << 5},
 };
+enum { HWPROBE_IMA_FD = 1, HWPROBE_IMA_C = 2 };
 
 uint64_t rv_hwcap(uint64_t features) {
     uint64_t hwcap = 0;
@@ -147,6 +150,15 @@ uint64_t rv_hwcap(uint64_t features) {
 }
 
 uint64_t rv_hwcap2(uint64_t features) { return 0; }
+
+uint64_t rv_hwprobe_extensions(uint64_t features) {
+    uint64_t bits = 0;
+    if ((features & RV_FEATURE_F) && (features & RV_FEATURE_D)) bits |= HWPROBE_IMA_FD;
+    if (features & RV_FEATURE_C) bits |= HWPROBE_IMA_C;
+    for (size_t i = 0; i < sizeof long_names / sizeof *long_names; i++)
+        if (features & long_names[i].feature) bits |= long_names[i].hwprobe;
+    return bits;
+}
 
 void rv_cpuinfo(uint64_t features, unsigned processor, char *text, size_t size) {
     char isa[128] = "rv64";

@@ -19,6 +19,7 @@ bool rv_signal_frame(Cpu *cpu, uint64_t stack, int signal, const siginfo_t *sigi
 bool rv_signal_return(Cpu *cpu, uint64_t *mask, stack_t *altstack);
 uint64_t rv_hwcap(uint64_t features);
 uint64_t rv_hwcap2(uint64_t features);
+uint64_t rv_hwprobe_extensions(uint64_t features);
 void rv_cpuinfo(uint64_t features, unsigned processor, char *text, size_t size);
 
 extern const GuestVdso rv_vdso; // vdso.c
@@ -29,7 +30,8 @@ extern const GuestVdso rv_vdso; // vdso.c
         .syscall_args = rv_syscall_args, .syscall_result = rv_syscall_result, .syscall_get_result = rv_syscall_get_result,         \
         .syscall_restart = rv_syscall_restart, .start = rv_start, .stack_pointer = rv_stack_pointer,                               \
         .clone_child = rv_clone_child, .signal_frame = rv_signal_frame, .signal_return = rv_signal_return, .vdso = &rv_vdso,       \
-        .hwcap = rv_hwcap, .hwcap2 = rv_hwcap2, .platform = NULL, .cpuinfo = rv_cpuinfo,                                           \
+        .hwcap = rv_hwcap, .hwcap2 = rv_hwcap2, .hwprobe_extensions = rv_hwprobe_extensions, .platform = NULL,                     \
+        .cpuinfo = rv_cpuinfo,                                                                                                     \
     }
 
 #endif
