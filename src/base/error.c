@@ -27,7 +27,7 @@ void fatal(const char *format, ...) {
     va_start(args, format);
     say("", format, args);
     va_end(args);
-    _exit(EXIT_NOT_FOUND);
+    _exit(EXIT_CANNOT_RUN);
 }
 
 void warning(const char *format, ...) {

@@ -10,38 +10,49 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { CODE_SIZE = 64 << 20, DATA_SIZE = 64 << 20 };
+// Code may have this much, and the data it refers to as much again; where memory is limited, a tenth of what there is.
+enum { MOST = 64 << 20, LEAST = 1 << 20, SHARE = 10 };
 
-static uint8_t *reserve(void) {
-    void *p = mmap(NULL, CODE_SIZE + DATA_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+static size_t size_within(int resource, size_t size) {
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur / SHARE >= size) return size;
+    size_t part = limit.rlim_cur / SHARE & ~(size_t)(LEAST - 1);
+    return part > LEAST ? part : LEAST;
+}
+
+static uint8_t *reserve(size_t size) {
+    void *p = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
-        fatal("cannot reserve %d MiB of address space for translated code: %s (is the limit `ulimit -v` too small?)",
-              (CODE_SIZE + DATA_SIZE) >> 20, strerror(errno));
+        fatal_code(EXIT_CANNOT_RUN,
+                   "cannot reserve %zu MiB of address space for translated code: %s (is the limit `ulimit -v` too small?)",
+                   2 * size >> 20, strerror(errno));
     return p;
 }
 
 static void map_twice(CodeMemory *memory) {
+    size_t size = (size_t)(memory->code_end - memory->code);
     int fd = memfd_create("kiln-code", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, CODE_SIZE) != 0) fatal("cannot make memory for translated code: %s", strerror(errno));
-    void *code = mmap(memory->code, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
-    void *view = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd < 0 || ftruncate(fd, (off_t)size) != 0) fatal("cannot make memory for translated code: %s", strerror(errno));
+    void *code = mmap(memory->code, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
+    void *view = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (code == MAP_FAILED || view == MAP_FAILED)
         fatal("cannot make executable memory: %s (does a security policy forbid it?)", strerror(errno));
-    madvise(code, CODE_SIZE, MADV_DONTFORK);
-    madvise(view, CODE_SIZE, MADV_DONTFORK);
+    madvise(code, size, MADV_DONTFORK);
+    madvise(view, size, MADV_DONTFORK);
     memory->write_delta = (uint8_t *)view - memory->code;
     close(fd);
 }
 
 void code_memory_init(CodeMemory *memory) {
-    memory->code = reserve();
-    memory->data = memory->code + CODE_SIZE;
-    memory->code_end = memory->code + CODE_SIZE;
-    memory->data_end = memory->data + DATA_SIZE;
-    if (mprotect(memory->code, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) map_twice(memory);
-    if (mprotect(memory->data, DATA_SIZE, PROT_READ | PROT_WRITE) != 0)
+    size_t size = size_within(RLIMIT_DATA, size_within(RLIMIT_AS, MOST));
+    memory->code = reserve(size);
+    memory->code_end = memory->data = memory->code + size;
+    memory->data_end = memory->data + size;
+    if (mprotect(memory->code, size, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) map_twice(memory);
+    if (mprotect(memory->data, size, PROT_READ | PROT_WRITE) != 0)
         fatal("cannot make memory for translated code: %s (is the limit `ulimit -d` too small?)", strerror(errno));
     code_memory_reset(memory);
 }

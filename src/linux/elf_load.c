@@ -108,7 +108,7 @@ static bool elf_open(const LinuxProcess *process, const char *path, const char *
 static bool open_interp(const LinuxProcess *process, const ElfFile *program, ElfFile *interp, LoadError *error) {
     char buffer[PATH_MAX];
     LoadError inner;
-    const char *path = sysroot_path(process, program->interp, buffer);
+    const char *path = sysroot_path(process, program->interp, true, buffer);
     if (elf_open(process, path, program->interp, interp, &inner)) return true;
     if (inner.error == ENOENT || inner.error == ENOTDIR)
         return load_error(error, ENOENT, "cannot run '%s': its dynamic linker '%s' is not there%s%s%s", program->name,

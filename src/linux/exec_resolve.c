@@ -93,7 +93,7 @@ static bool set_path(const LinuxProcess *process, ExecTarget *target, const char
     size_t length = strlen(name);
     if (length >= PATH_MAX) return load_error(error, ENAMETOOLONG, "cannot run '%.64s...': file name too long", name);
     memmove(target->name, name, length + 1);
-    const char *path = sysroot_path(process, name, buffer);
+    const char *path = sysroot_path(process, name, true, buffer);
     memmove(target->path, path, strlen(path) + 1);
     return true;
 }

@@ -87,6 +87,9 @@ HANDLER(sys_fstat);
 HANDLER(sys_newfstatat);
 HANDLER(sys_statx);
 HANDLER(sys_readlinkat);
+HANDLER(sys_chdir);
+HANDLER(sys_chroot);
+HANDLER(sys_pivot_root);
 HANDLER(sys_getdents64);
 
 // ---- sys_time.c

@@ -45,6 +45,12 @@ typedef struct GuestSigaction {
     uint64_t handler, flags, mask;
 } GuestSigaction;
 
+// A resource limit that the guest has set, or a guest before execve.
+typedef struct GuestLimit {
+    uint64_t soft, hard;
+    bool set;
+} GuestLimit;
+
 typedef struct LinuxThread LinuxThread;
 
 // One a guest process. A child of vfork has a copy of its own; it shares the engine and the memory map
@@ -72,11 +78,8 @@ typedef struct LinuxProcess {
     uint64_t arg_start, arg_end, env_start, env_end; // strings on the stack (for /proc/self/cmdline and the like)
     uint64_t auxv_start, auxv_size;                  // the auxiliary vector on the stack (for /proc/self/auxv)
     uint64_t vdso_start, vdso_end;
-    uint64_t sigreturn; // guest address of the code that signal handlers return to, in the vdso
-    struct {
-        uint64_t soft, hard;
-        bool set;
-    } limit_as, limit_data, limit_stack; // kept here, not on the host
+    uint64_t sigreturn;              // guest address of the code that signal handlers return to, in the vdso
+    GuestLimit limit_as, limit_data; // kept here, not on the host
 
     // Signals: actions[signal - 1]; `signal_lock` guards them
     pthread_mutex_t signal_lock;
@@ -160,8 +163,9 @@ long signal_mask_leave(LinuxThread *t, uint64_t set, long result);
 uint64_t signal_host_set(uint64_t guest_set);
 
 // ---- paths (sysroot.c) -------------------------------------------------------------------------------------------------
-// What a guest path means on the host: `sysroot`/path if that exists, else path itself. The result is `path` or `buffer`.
-const char *sysroot_path(const LinuxProcess *process, const char *path, char buffer[PATH_MAX]);
+// What a guest path means on the host: `sysroot`/path if that exists, else path itself. `follow`: a link as the last component counts as
+// what it leads to. The result is `path` or `buffer`.
+const char *sysroot_path(const LinuxProcess *process, const char *path, bool follow, char buffer[PATH_MAX]);
 
 // ---- life and death (process.c) ----------------------------------------------------------------------------------------
 // Ends this process as exit_group does; writes --stats first.

@@ -42,9 +42,6 @@ bool own_fd_keep(int *fd) {
     return false;
 }
 
-// The C library reads the number from here at each write, so the stream follows when the descriptor moves.
-bool own_fd_keep_stream(FILE *stream) { return own_fd_keep(&stream->_fileno); }
-
 void own_fd_close(int *fd) {
     for (int i = 0; i < OWN_FD_MAX; i++)
         if (own_fds[i] == fd) __atomic_store_n(&own_fds[i], NULL, __ATOMIC_RELEASE);

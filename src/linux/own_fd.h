@@ -10,13 +10,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 // Moves *fd up and hides it from the guest. The variable must live until own_fd_close. False: no descriptor left; *fd is
 // unchanged and visible.
 bool own_fd_keep(int *fd);
-// The same for the descriptor of a stream (the log file).
-bool own_fd_keep_stream(FILE *stream);
 // Closes it and sets *fd to -1.
 void own_fd_close(int *fd);
 // Is this number one of ours? (guests pass 64-bit values of which the kernel looks at the low half)

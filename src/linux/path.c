@@ -58,7 +58,7 @@ long path_translate(const LinuxThread *t, int directory, uint64_t address, bool 
     if (file == PROC_OWN_FD) return -ENOENT;
     const char *path = name;
     if (file == PROC_EXE && follow) path = t->process->exe_path;
-    else if (!proc && name[0] == '/' && t->process->sysroot) path = sysroot_path(t->process, name, buffer);
+    else if (!proc && name[0] == '/' && t->process->sysroot) path = sysroot_path(t->process, name, follow, buffer);
     if (path == name) return 0;
     if (path != buffer) memcpy(buffer, path, strlen(path) + 1);
     *host = (uint64_t)buffer;

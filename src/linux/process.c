@@ -82,6 +82,7 @@ LinuxThread *process_start(LinuxProcess *process, const ProcessStart *start, Loa
         return NULL;
     }
     memory_init(stack_plan(process));
+    limits_apply(process);
     if (!elf_load(process, &target, &program, error)) return NULL;
     memory_set_brk(page_up(program.end));
     if (!vdso_map(process)) {

@@ -27,4 +27,16 @@ typedef struct CloneRequest {
 
 long process_clone(LinuxThread *t, CloneRequest *request);
 
+// For execve where nothing leads to Kiln any more (sys_exec.c): keeps its file open. `fd`: the file that another Kiln handed on, or -1.
+void exec_keep_self(LinuxProcess *process, int fd);
+
+// Limits on memory that the guest has set (sys_process.c). They count for guest memory alone and go on to the next program: to
+// another Kiln as text, to a program of the host as the host's own.
+enum { LIMITS_TEXT = 4 * 17 };
+void limits_apply(LinuxProcess *process);
+bool limits_text(LinuxProcess *process, char text[LIMITS_TEXT]); // false: there are none
+void limits_read(LinuxProcess *process, const char *text);
+// Makes the host's soft limits, address space and data, `soft`, and gives back in it what they were. Only those that the guest has set.
+void limits_exchange(const LinuxProcess *process, uint64_t soft[2]);
+
 #endif

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "linux/handlers.h"
+#include "linux/log_file.h"
 #include "linux/own_fd.h"
 #include "linux/path.h"
 #include "linux/strace_names.h"
@@ -37,7 +38,7 @@ static void open_copy(void) {
 static int log_fd(const LinuxThread *t) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     FILE *log = engine_options(t->process->engine)->log;
-    if (log && log != stderr) return fileno(log);
+    if (log && log != stderr) return fileno(log) < 0 ? log_file_fd() : fileno(log);
     pthread_once(&once, open_copy);
     return stderr_copy;
 }
@@ -45,8 +46,7 @@ static int log_fd(const LinuxThread *t) {
 static void write_line(StraceLine *line) {
     if (line->length == sizeof line->text) line->length--;
     line->text[line->length++] = '\n';
-    ssize_t written = write(log_fd(line->thread), line->text, line->length);
-    (void)written; // a full or closed log stops nobody
+    log_file_write(log_fd(line->thread), line->text, line->length);
     line->length = 0;
 }
 

@@ -17,7 +17,9 @@
 #include "linux/handlers.h"
 #include "linux/elf_load.h"
 #include "linux/memory.h"
+#include "linux/own_fd.h"
 #include "linux/path.h"
+#include "linux/process.h"
 #include "linux/signal.h"
 
 enum { EXEC_MAX_STRINGS = 0x7ffffff };
@@ -28,9 +30,14 @@ typedef struct ExecCall {
     char path[PATH_MAX];      // as the guest says it
     char host_path[PATH_MAX]; // what the host calls it
     bool by_descriptor;       // AT_EMPTY_PATH: the file is `directory` itself
+    char limits[LIMITS_TEXT]; // for the new Kiln
+    char self_fd[12];         // the same
     const char *name;         // for the new program: `path` where that still means the same then, else host_path
     ExecTarget target;
 } ExecCall;
+
+// In a new root directory there may be neither /proc nor Kiln: so it is kept open, and handed on to the Kiln that it runs.
+static int self_fd = -1;
 
 // ---- vectors of strings -----------------------------------------------------------------------------------------------
 
@@ -74,13 +81,22 @@ static long kiln_argv(LinuxThread *t, ExecCall *call, char ***out) {
     long argc = count_vector(call->argv);
     if (argc < 0) return argc;
     size_t options = count_strings(process->self_options);
-    char **list = vector_memory(t, 1 + options + 4 + target->prefix_count + (size_t)argc + 2);
+    char **list = vector_memory(t, 1 + options + 8 + target->prefix_count + (size_t)argc + 2);
     if (!list) return -ENOMEM;
     uint64_t argv0 = 0;
     if (argc > 0) guest_read(&argv0, call->argv, sizeof argv0);
     size_t n = 0;
     list[n++] = process->self_path;
     for (size_t i = 0; i < options; i++) list[n++] = process->self_options[i];
+    if (limits_text(process, call->limits)) {
+        list[n++] = "--limits";
+        list[n++] = call->limits;
+    }
+    if (self_fd >= 0) {
+        snprintf(call->self_fd, sizeof call->self_fd, "%d", self_fd);
+        list[n++] = "--self-fd";
+        list[n++] = call->self_fd;
+    }
     list[n++] = "-0";
     list[n++] = target->prefix_count ? target->prefix[0] : argv0 ? (char *)argv0 : "";
     list[n++] = "--";
@@ -130,7 +146,7 @@ static long find_path(LinuxThread *t, ExecCall *call) {
         bool own = names_own_exe(call->path);
         const char *path = own ? t->process->exe_path : call->path;
         if (!own) call->name = call->path;
-        snprintf(call->host_path, PATH_MAX, "%s", sysroot_path(t->process, path, buffer));
+        snprintf(call->host_path, PATH_MAX, "%s", sysroot_path(t->process, path, !(call->flags & AT_SYMLINK_NOFOLLOW), buffer));
     } else {
         char directory[PATH_MAX];
         if (fstat(call->directory, &st) < 0) return -EBADF;
@@ -147,10 +163,30 @@ static long find_path(LinuxThread *t, ExecCall *call) {
 
 static long run_native(LinuxThread *t, const ExecCall *call) {
     long r;
+    uint64_t soft[2] = {t->process->limit_as.soft, t->process->limit_data.soft};
+    limits_exchange(t->process, soft);
     signals_leave_for_exec(t);
     if (call->by_descriptor) r = safe_syscall(t, SYS_execveat, call->directory, "", call->argv, call->envp, call->flags, 0);
     else r = safe_syscall(t, SYS_execve, call->host_path, call->argv, call->envp, 0, 0, 0);
     signals_return_from_exec(t);
+    limits_exchange(t->process, soft);
+    return r;
+}
+
+void exec_keep_self(LinuxProcess *process, int fd) {
+    if (self_fd >= 0) return;
+    if (fd < 0) fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+    if (fd < 0) fd = open(process->self_path, O_PATH | O_CLOEXEC);
+    if (fd < 0) return;
+    self_fd = fd;
+    own_fd_keep(&self_fd);
+}
+
+static long run_kept_self(LinuxThread *t, char **argv, uint64_t envp) {
+    int flags = fcntl(self_fd, F_GETFD);
+    fcntl(self_fd, F_SETFD, 0);
+    long r = safe_syscall(t, SYS_execveat, self_fd, "", argv, envp, AT_EMPTY_PATH, 0);
+    fcntl(self_fd, F_SETFD, flags);
     return r;
 }
 
@@ -159,8 +195,11 @@ static long run_kiln(LinuxThread *t, ExecCall *call) {
     long r = kiln_argv(t, call, &argv);
     if (r < 0) return r;
     signals_leave_for_exec(t);
-    r = safe_syscall(t, SYS_execve, "/proc/self/exe", argv, call->envp, 0, 0, 0);
-    if (r == -ENOENT) r = safe_syscall(t, SYS_execve, t->process->self_path, argv, call->envp, 0, 0, 0); // no /proc here
+    if (self_fd >= 0) r = run_kept_self(t, argv, call->envp);
+    else {
+        r = safe_syscall(t, SYS_execve, "/proc/self/exe", argv, call->envp, 0, 0, 0);
+        if (r == -ENOENT) r = safe_syscall(t, SYS_execve, t->process->self_path, argv, call->envp, 0, 0, 0); // no /proc here
+    }
     signals_return_from_exec(t);
     return r;
 }

@@ -10,6 +10,7 @@
 #include "linux/handlers.h"
 #include "linux/own_fd.h"
 #include "linux/path.h"
+#include "linux/process.h"
 #include "linux/procfs.h"
 
 // ---- stat --------------------------------------------------------------------------------------------------------------
@@ -99,6 +100,26 @@ long sys_readlinkat(LinuxThread *t, const uint64_t args[6]) {
 }
 
 // ---- directories -------------------------------------------------------------------------------------------------------
+
+long sys_chroot(LinuxThread *t, const uint64_t args[6]) {
+    exec_keep_self(t->process, -1);
+    return host_syscall(SYS_chroot, (long)args[0], 0, 0, 0, 0, 0);
+}
+
+long sys_pivot_root(LinuxThread *t, const uint64_t args[6]) {
+    exec_keep_self(t->process, -1);
+    return host_syscall(SYS_pivot_root, (long)args[0], (long)args[1], 0, 0, 0, 0);
+}
+
+// The host's directory where both have it, as the files that the guest makes there are the host's.
+long sys_chdir(LinuxThread *t, const uint64_t args[6]) {
+    long r = host_syscall(SYS_chdir, (long)args[0], 0, 0, 0, 0, 0);
+    if (r != -ENOENT && r != -ENOTDIR) return r;
+    char buffer[PATH_MAX];
+    uint64_t path;
+    long error = path_translate(t, AT_FDCWD, args[0], true, buffer, &path);
+    return error || path == args[0] ? r : host_syscall(SYS_chdir, (long)path, 0, 0, 0, 0, 0);
+}
 
 typedef struct DirectoryEntry {
     uint64_t ino;

@@ -2,8 +2,10 @@
 //
 // System calls about processes: clone, waiting, limits, prctl. execve is in sys_exec.c.
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -15,8 +17,6 @@
 #include "linux/thread.h"
 
 enum { CLONE3_LEAST = 64, CLONE3_MOST = GUEST_PAGE, PERSONALITY_QUERY = -1, PERSONALITY_EXEC = 0x400000 };
-// Below this a stack limit would stop Kiln's own stack, so the host does not hear of it.
-#define LEAST_HOST_STACK (UINT64_C(1) << 20)
 
 // ---- clone ------------------------------------------------------------------------------------------------------------
 
@@ -105,43 +105,73 @@ typedef struct Limit64 {
     uint64_t soft, hard;
 } Limit64;
 
-// Limits on memory would hit Kiln's own: they are kept here and count for guest memory alone.
-static bool kept_limit(LinuxProcess *process, unsigned resource, uint64_t **soft, uint64_t **hard, bool **set) {
-    switch (resource) {
-    case RLIMIT_AS: *soft = &process->limit_as.soft, *hard = &process->limit_as.hard, *set = &process->limit_as.set; return true;
-    case RLIMIT_DATA:
-        *soft = &process->limit_data.soft, *hard = &process->limit_data.hard, *set = &process->limit_data.set;
-        return true;
-    case RLIMIT_STACK:
-        *soft = &process->limit_stack.soft, *hard = &process->limit_stack.hard, *set = &process->limit_stack.set;
-        return true;
-    default: return false;
-    }
+static long host_limit(unsigned resource, const Limit64 *wanted, Limit64 *old) {
+    return host_syscall(SYS_prlimit64, 0, resource, wanted, old, 0, 0);
 }
 
-static void limits_changed(LinuxProcess *process, unsigned resource) {
-    memory_set_limits(process->limit_as.set ? process->limit_as.soft : UINT64_MAX,
-                      process->limit_data.set ? process->limit_data.soft : UINT64_MAX);
-    if (resource != RLIMIT_STACK || process->limit_stack.soft < LEAST_HOST_STACK) return;
-    Limit64 limit = {process->limit_stack.soft, process->limit_stack.hard};
-    host_syscall(SYS_prlimit64, 0, RLIMIT_STACK, &limit, NULL, 0, 0);
+// Limits on memory would hit Kiln's own: they are kept here and count for guest memory alone. NULL: one that the host has.
+static GuestLimit *kept_limit(LinuxProcess *process, unsigned resource) {
+    if (resource == RLIMIT_AS) return &process->limit_as;
+    return resource == RLIMIT_DATA ? &process->limit_data : NULL;
+}
+
+static Limit64 limit_now(LinuxProcess *process, unsigned resource) {
+    const GuestLimit *kept = kept_limit(process, resource);
+    Limit64 now = {kept->soft, kept->hard};
+    if (!kept->set) host_limit(resource, NULL, &now);
+    return now;
+}
+
+static uint64_t limit_or_none(const GuestLimit *limit, uint64_t stack) {
+    return limit->set && limit->soft < UINT64_MAX - stack ? limit->soft + stack : UINT64_MAX;
+}
+
+// The kernel counts of a stack what has been used of it, which is little: so it is left out.
+void limits_apply(LinuxProcess *process) {
+    if (process->shares_memory) return; // the memory is still its parent's
+    uint64_t stack = process->stack_end - process->stack_start;
+    memory_set_limits(limit_or_none(&process->limit_as, stack), limit_or_none(&process->limit_data, stack));
 }
 
 static long own_limit(LinuxThread *t, unsigned resource, const Limit64 *wanted, Limit64 *old) {
-    uint64_t *soft, *hard;
-    bool *set;
-    if (!kept_limit(t->process, resource, &soft, &hard, &set)) return host_syscall(SYS_prlimit64, 0, resource, wanted, old, 0, 0);
-    Limit64 now = {*soft, *hard};
-    if (!*set) host_syscall(SYS_prlimit64, 0, resource, NULL, &now, 0, 0);
-    *old = now;
+    GuestLimit *kept = kept_limit(t->process, resource);
+    if (!kept) return host_limit(resource, wanted, old);
+    Limit64 now = *old = limit_now(t->process, resource);
     if (!wanted) return 0;
     if (wanted->soft > wanted->hard) return -EINVAL;
     if (wanted->hard > now.hard && geteuid() != 0) return -EPERM;
-    *soft = wanted->soft;
-    *hard = wanted->hard;
-    *set = true;
-    limits_changed(t->process, resource);
+    *kept = (GuestLimit){wanted->soft, wanted->hard, true};
+    limits_apply(t->process);
     return 0;
+}
+
+// ---- limits over execve: another Kiln is told of those that are kept here, a program of the host gets them from its kernel --------
+
+bool limits_text(LinuxProcess *process, char text[LIMITS_TEXT]) {
+    if (!process->limit_as.set && !process->limit_data.set) return false;
+    Limit64 as = limit_now(process, RLIMIT_AS), data = limit_now(process, RLIMIT_DATA);
+    snprintf(text, LIMITS_TEXT, "%" PRIx64 ":%" PRIx64 ":%" PRIx64 ":%" PRIx64, as.soft, as.hard, data.soft, data.hard);
+    return true;
+}
+
+void limits_read(LinuxProcess *process, const char *text) {
+    GuestLimit *as = &process->limit_as, *data = &process->limit_data;
+    as->set = data->set =
+        sscanf(text, "%" SCNx64 ":%" SCNx64 ":%" SCNx64 ":%" SCNx64, &as->soft, &as->hard, &data->soft, &data->hard) == 4;
+}
+
+// The soft limit alone: the hard one could not be raised again if the execve fails.
+static uint64_t exchange_soft_limit(unsigned resource, uint64_t soft) {
+    Limit64 old = {0, 0};
+    host_limit(resource, NULL, &old);
+    Limit64 wanted = {soft < old.hard ? soft : old.hard, old.hard};
+    host_limit(resource, &wanted, NULL);
+    return old.soft;
+}
+
+void limits_exchange(const LinuxProcess *process, uint64_t soft[2]) {
+    if (process->limit_as.set) soft[0] = exchange_soft_limit(RLIMIT_AS, soft[0]);
+    if (process->limit_data.set) soft[1] = exchange_soft_limit(RLIMIT_DATA, soft[1]);
 }
 
 static long change_limit(LinuxThread *t, unsigned resource, uint64_t new_address, uint64_t old_address) {

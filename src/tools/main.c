@@ -5,13 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 #include "base/error.h"
 #include "debug/gdb.h"
 #include "linux/elf_load.h"
 #include "linux/linux.h"
 #include "linux/memory.h"
-#include "linux/own_fd.h"
+#include "linux/log_file.h"
 #include "linux/process.h"
 #include "linux/syscall.h"
 #include "tools/options.h"
@@ -50,7 +53,8 @@ static const Guest *choose_guest(const Options *options) {
 static void set_self_path(LinuxProcess *process, const char *argv0) {
     ssize_t n = readlink("/proc/self/exe", process->self_path, sizeof process->self_path - 1);
     if (n > 0) process->self_path[n] = '\0';
-    else if (!realpath(argv0, process->self_path)) snprintf(process->self_path, sizeof process->self_path, "%s", argv0);
+    else if (!realpath((const char *)getauxval(AT_EXECFN), process->self_path) && !realpath(argv0, process->self_path))
+        snprintf(process->self_path, sizeof process->self_path, "%s", argv0);
 }
 
 // Without -L, the place where distributions that know qemu-user put the guest's libraries, if it is there.
@@ -70,12 +74,14 @@ static const char *absolute_sysroot(const Options *options, const Guest *guest) 
 
 // A log to stderr goes to where stderr leads now, whatever the guest makes of its descriptor 2.
 static void open_log(Options *options) {
-    if (!options_open_log(options)) exit(EXIT_FAILURE);
+    if (!options_open_log(options)) {
+        if (!options->child) exit(EXIT_FAILURE);
+        options->engine.log_mask = 0; // in another root directory, say
+    }
     if (!options->engine.log && options->engine.log_mask) {
         int copy = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-        options->engine.log = copy < 0 ? NULL : fdopen(copy, "a");
+        options->engine.log = copy < 0 ? NULL : log_file_stream(copy);
     }
-    if (options->engine.log) own_fd_keep_stream(options->engine.log);
 }
 
 // The Linux layer's part of the options; the engine's part went to engine_new.
@@ -90,10 +96,12 @@ static void fill_process(LinuxProcess *process, const Options *options, const Gu
     process->strace = (options->engine.log_mask & ENGINE_LOG_STRACE) != 0;
     process->core_report = (options->engine.log_mask & ~(uint32_t)ENGINE_LOG_STRACE) != 0;
     process->stack_size = options->stack_size;
+    if (options->self_fd) exec_keep_self(process, atoi(options->self_fd));
+    if (options->limits) limits_read(process, options->limits);
     set_self_path(process, argv[0]);
 }
 
-int main(int argc, char **argv, char **envp) {
+static int run(int argc, char **argv, char **envp) {
     static Options options;
     static LinuxProcess process;
     int done = options_parse(&options, argc, argv, guests);
@@ -110,11 +118,41 @@ int main(int argc, char **argv, char **envp) {
     process_at_exit = print_stats;
     process.engine = engine_new(guest, &linux_hooks, &options.engine);
 
-    ProcessStart start = {options.program, options.guest_argv, options_environment(&options, envp)};
+    ProcessStart program = {options.program, options.guest_argv, options_environment(&options, envp)};
     LoadError error;
-    LinuxThread *thread = process_start(&process, &start, &error);
+    LinuxThread *thread = process_start(&process, &program, &error);
     if (!thread) fatal_code(error.exit_code, "%s", error.text);
     if (options.gdb) gdb_start(&process, options.gdb);
     engine_run(thread->cpu);
     bug("the guest ended without an exit");
+}
+
+// ---- the stack ----------------------------------------------------------------------------------------------------------
+
+// A stack of Kiln's own: the host's is as small as the user or the guest makes it (RLIMIT_STACK), and that limit is about the guest's.
+enum { OWN_STACK = 1 << 20, STACK_GUARD = 1 << 12 };
+
+static struct {
+    int argc;
+    char **argv, **envp;
+} start;
+
+static void run_on_own_stack(void) { exit(run(start.argc, start.argv, start.envp)); }
+
+int main(int argc, char **argv, char **envp) {
+    start.argc = argc;
+    start.argv = argv;
+    start.envp = envp;
+    char *stack = mmap(NULL, STACK_GUARD + OWN_STACK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    ucontext_t context;
+    bool own = stack != MAP_FAILED && mprotect(stack + STACK_GUARD, OWN_STACK, PROT_READ | PROT_WRITE) == 0;
+#ifdef __SANITIZE_ADDRESS__
+    own = false; // it knows where the main thread's stack is
+#endif
+    if (!own || getcontext(&context) != 0) return run(argc, argv, envp);
+    context.uc_stack = (stack_t){.ss_sp = stack + STACK_GUARD, .ss_size = OWN_STACK};
+    context.uc_link = NULL;
+    makecontext(&context, run_on_own_stack, 0);
+    setcontext(&context);
+    return EXIT_FAILURE;
 }

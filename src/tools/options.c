@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <sys/auxv.h>
 #include <unistd.h>
+#include "linux/log_file.h"
 
 enum { EXIT_USAGE = 1 };
 // Items of -d that are no bit of the engine's mask.
@@ -317,7 +318,8 @@ static bool is_for_this_program(const OptionRow *row) {
     case OPTION_PAGE_SIZE: return true;
     default:
         return row->offset == offsetof(Options, argv0) || row->offset == offsetof(Options, gdb) ||
-               row->offset == offsetof(Options, child);
+               row->offset == offsetof(Options, child) || row->offset == offsetof(Options, limits) ||
+               row->offset == offsetof(Options, self_fd);
     }
 }
 
@@ -441,9 +443,8 @@ bool options_open_log(Options *options) {
     char *name = log_name(options->log_file);
     int empty = options->child ? 0 : O_TRUNC;
     int fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | empty, 0666);
-    options->engine.log = fd < 0 ? NULL : fdopen(fd, "a");
+    options->engine.log = fd < 0 ? NULL : log_file_stream(fd);
     if (!options->engine.log) fprintf(stderr, "kiln: log file %s: %s\n", name, strerror(errno));
-    else setvbuf(options->engine.log, NULL, _IOLBF, 0); // whole lines: several processes may write
     free(name);
     return options->engine.log != NULL;
 }

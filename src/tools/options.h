@@ -82,6 +82,8 @@ typedef struct Options {
     bool stats;
     const char *log_file; // NULL: stderr
     bool child;           // the guest executed this program: go on with the log, say nothing twice
+    const char *self_fd;  // for exec_keep_self, or NULL
+    const char *limits;   // for limits_read, or NULL
     char unused;          // the field of options that store nothing
     char **pass_on;       // Kiln's own options for another program that the guest executes, then NULL: --child, then as
                           // given, without those that were for this program alone (-0, -E, -U, -g) or have no meaning

@@ -2,6 +2,7 @@
 //
 // The option table and its reader: names, precedence, refusals, the guest's environment. Usage errors print their line on
 // stderr, which is closed here; what counts is the exit code.
+#include "linux/log_file.h"
 #include "tools/options.h"
 #include <stdlib.h>
 #include <string.h>
@@ -178,7 +179,7 @@ static void test_log_file(void) {
     snprintf(name, sizeof name, "/tmp/kiln-test-%d.log", (int)getpid());
     Options o;
     parse(&o, line);
-    check(options_open_log(&o) && o.engine.log && fileno(o.engine.log) > 2, "log file opens");
+    check(options_open_log(&o) && o.engine.log && log_file_fd() > 2, "log file opens");
     check(access(name, F_OK) == 0, "%d is the process id");
     fclose(o.engine.log);
     unlink(name);
