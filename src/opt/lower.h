@@ -23,7 +23,7 @@
 
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
-#include "ir/request.h"
+#include "opt/compiler.h"
 
 enum {
     LOWER_GLOBALS = 256,
@@ -140,19 +140,7 @@ void lower_poll(Lower *l, const KirInsn *insn);
 void lower_final_exit(Lower *l, const KirInsn *insn);
 
 // ---- pipeline.c
-typedef struct Compiler Compiler; // one a thread
-// Once a process, before the first compiler.
-void compiler_start(void);
-Compiler *compiler_new(void);
-void compiler_free(Compiler *compiler);
-// Never fails: result->reason says what went wrong. The result's arrays live in the arena.
-void compile_trace(Compiler *compiler, const TraceRequest *request, Arena *arena, TraceResult *result);
-// Names of the passes, in the order of TraceRequest.disabled_passes; ended by NULL.
-extern const char *const compiler_passes[];
 // Object code of a module as it is (self-test). NULL: LLVM reported an error.
 LLVMMemoryBufferRef compile_module(Compiler *compiler, LLVMModuleRef module);
-
-// ---- self_test.c: REASON_NONE, or REASON_BAD_CONVENTION.
-Reason convention_test(Compiler *compiler);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
-#include "opt/lower.h"
+#include "opt/compiler.h"
 #include "opt/serve.h"
 
 typedef struct Arguments {

@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include "base/channel.h"
 #include "base/error.h"
-#include "opt/lower.h"
+#include "opt/compiler.h"
 #include "opt/serve.h"
 
 typedef struct Channel Channel;

@@ -8,6 +8,7 @@
 //   alloc.c    one pass forwards: where values are; registers are taken, freed and spilled as the pass goes
 //   emit_*.c   one function an operation
 //   compile.c  the pipeline, exits, cold paths
+//   object.c   not of this tier: places what the optimizer has compiled, and tells it the register convention
 //
 // Where a value can be: a register, the home of a global, a spill slot, nowhere (a constant). A pinned register holds, at any
 // moment, what the guest register holds or is about to hold (plan.c: hints); it is never used for anything else. Four general
@@ -61,6 +62,7 @@ struct Host {
     const void **functions; // helpers, then the evaluator
     // In the code memory:
     uint8_t *enter, *leave, *exit, *exit_indirect, *exit_return, *call_helper, *call_helper_fpenv, *call_eval;
+    uint8_t *exit_indirect_stored, *exit_return_stored;
     HostConstants *constants;
 };
 

@@ -6,7 +6,8 @@
 // lies below; r14 gets the cpu state, pinned registers are loaded, MXCSR becomes the guest's. Exit is the reverse.
 //
 //   exit            rax = exit record (or HOST_EXIT_*)
-//   exit_indirect   rax = guest pc that the indirect-branch cache does not know; exit_return: the same from a return
+//   exit_indirect   rax = guest pc that the indirect-branch cache does not know; exit_return: the same from a return;
+//                   exit_indirect_stored, exit_return_stored: Cpu.pc has it already
 //   leave           homes and MXCSR have been saved already (faults, helpers that raise)
 //   call_helper     eax = number of the function, operands in Cpu.args, result in Cpu.args[3]; pinned registers are stored
 //                   before and loaded after; temporaries are lost, but for rbx and rbp
@@ -57,10 +58,12 @@ static void write_enter(Code *c, Host *host) {
 static void write_leave(Code *c, Host *host) {
     host->exit_return = c->p;
     x_mov_mr(c, 1, CPU_MEM(pc), RAX);
+    host->exit_return_stored = c->p;
     x_mov_ri(c, RAX, (uintptr_t)HOST_EXIT_RETURN);
     uint8_t *skip = x_jmp_short(c);
     host->exit_indirect = c->p;
     x_mov_mr(c, 1, CPU_MEM(pc), RAX);
+    host->exit_indirect_stored = c->p;
     x_mov_ri(c, RAX, 0);
     x_bind_short(c, skip);
     host->exit = c->p;

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+//
+// Runs KIR blocks as a trace of the optimizer, for tests that compare it with the interpreter.
+#ifndef KILN_TESTS_OPT_TIER_H
+#define KILN_TESTS_OPT_TIER_H
+
+#include "fast_tier.h"
+#include "ir/request.h"
+
+typedef enum OptWay { OPT_LEFT, OPT_POLLED, OPT_EXCEPTION } OptWay;
+typedef struct OptRun {
+    Reason reason; // not REASON_NONE: no trace came out, nothing was run
+    OptWay way;
+    KirException code; // OPT_EXCEPTION
+    TraceResult result;
+} OptRun;
+
+// Compiles the blocks as `request` says (blocks, assumptions and options are set; the rest is filled in here) and runs the trace
+// once, from the cpu's state. Request and result go through their serialised forms. cpu->pc is where to go on.
+OptRun opt_tier_run(Engine *engine, Cpu *cpu, const KirWorld *world, TraceRequest *request, Arena *arena);
+
+#endif

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: MIT
+//
+// Random regions of blocks as traces of the optimizer, against the interpreter that runs them block by block: registers, memory,
+// floating-point environment and way out must be the same, under every set of options.
+//
+//   test_opt_traces [--seed N] [--count N] [--blocks N] [--variant NAME] [--scalar yes] [--text yes]
+//
+// Region i of a run has the seed SEED + i; `--seed N --count 1 --variant NAME` repeats a failure. Without --variant each seed takes
+// the next one. Regions of one block are every other seed. A region's blocks start with a drop of fuel, so each run ends; at some
+// level of the fuel, the thread is asked to poll.
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "base/error.h"
+#include "ir/fold.h"
+#include "ir/info.h"
+#include "kir_random.h"
+#include "opt/compiler.h"
+#include "opt_tier.h"
+
+enum {
+    DEFAULT_COUNT = 1600,
+    MAX_BLOCKS = 6,
+    LARGEST_BLOCK = 8,
+    PAGE = 4096,
+    MXCSR_COMPARED = 0x603d,
+    REPORTED = 3,
+    FUEL = RANDOM_GLOBALS, // one more global
+    FUEL_OFFSET = 320,
+    STATE_BYTES = FUEL_OFFSET + 8,
+    FULL = 40,
+    PC_STEP = 0x10000,
+    OUTSIDE = 0x7000,
+};
+
+typedef struct Variant {
+    const char *name;
+    uint32_t assumptions, options, disabled_passes;
+} Variant;
+#define DIES    TRACE_NO_FAULT_HANDLER
+#define PRIVATE (TRACE_NO_FAULT_HANDLER | TRACE_PRIVATE_MEMORY)
+static const Variant variants[] = {
+    {"private", PRIVATE, 0, 0},
+    {"shared", DIES, 0, 0},
+    {"no-avx", PRIVATE, TRACE_NO_AVX | TRACE_NO_FMA | TRACE_NO_BMI, 0},
+    {"no-fma", PRIVATE, TRACE_NO_FMA, 0},
+    {"no-passes", PRIVATE, TRACE_NO_PASSES, 0},
+    {"no-passes-shared", DIES, TRACE_NO_PASSES, 0},
+    {"eval-all", PRIVATE, TRACE_EVAL_ALL, 0},
+    {"no-vectors", PRIVATE, TRACE_NO_VECTORS | TRACE_NO_BMI, 0},
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+typedef struct Region {
+    KirBlock *blocks[MAX_BLOCKS];
+    TraceBlock trace[MAX_BLOCKS];
+    unsigned count;
+} Region;
+
+typedef struct State {
+    InterpOutcome outcome;
+    KirException code;
+    uint64_t pc, address;
+    uint32_t mxcsr;
+    uint8_t guest[STATE_BYTES], memory[RANDOM_BUFFER];
+} State;
+
+static uint8_t *buffer;
+static Cpu *cpu;
+static Engine *engine;
+static KirWorld world;
+static unsigned poll_helper;
+static uint64_t poll_at; // fuel level
+static unsigned long passed, failed, faults, polls, inside, fallbacks, endings[3];
+static bool show_text;
+
+static uint64_t ask_to_poll(void *c, uint64_t fuel, uint64_t b, uint64_t d) {
+    if (fuel == poll_at) ((Cpu *)c)->poll = 1;
+    return 0;
+}
+
+static void make_world(void) {
+    KirGlobal *globals = calloc(RANDOM_GLOBALS + 1, sizeof *globals);
+    KirHelper *helpers = calloc(kir_random_world.helper_count + 1, sizeof *helpers);
+    if (!globals || !helpers) fatal("out of memory");
+    memcpy(globals, kir_random_world.globals, RANDOM_GLOBALS * sizeof *globals);
+    memcpy(helpers, kir_random_world.helpers, kir_random_world.helper_count * sizeof *helpers);
+    globals[FUEL] = (KirGlobal){"fuel", FUEL_OFFSET, KIR_I64};
+    poll_helper = kir_random_world.helper_count;
+    helpers[poll_helper] = (KirHelper){"ask_to_poll", ask_to_poll, KIR_VOID, {KIR_I64, KIR_VOID, KIR_VOID}, 0};
+    world = (KirWorld){globals, RANDOM_GLOBALS + 1, helpers, kir_random_world.helper_count + 1};
+}
+
+// ---- making a region ------------------------------------------------------------------------------------------------------------
+static uint64_t next_random(uint64_t *state) {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545f4914f6cdd1du >> 33;
+}
+
+static uint64_t pc_of(unsigned block) { return 0x10000 + (uint64_t)block * PC_STEP; }
+
+static KirRef append(KirBlock *block, KirOp op, KirType type, unsigned aux, uint32_t a, uint32_t b, uint32_t c) {
+    return kir_append(block, (KirInsn){.op = (uint8_t)op, .type = (uint8_t)type, .aux = (uint16_t)aux, .a = a, .b = b, .c = c});
+}
+static KirRef append_const(KirBlock *block, uint64_t value) {
+    return kir_append(block, (KirInsn){.op = KIR_CONST, .type = KIR_I64, .c = KIR_NONE, .imm = value});
+}
+
+// insn; fuel = fuel - 1; leave if it is empty; perhaps ask to poll.
+static void begin(KirBlock *block, bool may_poll) {
+    KirBuilder unused;
+    kir_builder_init(&unused, block);
+    unsigned exit = kir_exit_new(&unused, (KirExit){.target = OUTSIDE});
+    kir_append(block, (KirInsn){.op = KIR_INSN, .aux = 4, .c = KIR_NONE, .imm = block->pc});
+    KirRef fuel = append(block, KIR_GET, KIR_I64, 0, FUEL, KIR_NONE, KIR_NONE), one = append_const(block, 1);
+    KirRef less = append(block, KIR_SUB, KIR_I64, 0, fuel, one, KIR_NONE), zero = append_const(block, 0);
+    append(block, KIR_SET, KIR_I64, 0, FUEL, less, KIR_NONE);
+    KirRef empty = append(block, KIR_CMP, KIR_I64, KIR_EQ, less, zero, KIR_NONE);
+    if (may_poll) append(block, KIR_CALL, KIR_VOID, 0, poll_helper, less, KIR_NONE);
+    append(block, KIR_EXIT_IF, KIR_VOID, 0, empty, exit, KIR_NONE);
+}
+
+// A random block's operations behind what is there, its exits redirected into the region.
+static void take_over(KirBlock *block, const KirBlock *from, uint64_t *state, unsigned blocks) {
+    uint32_t shift = block->count, exit_shift = block->exit_count, wide_shift = block->wide_count;
+    KirBuilder unused;
+    kir_builder_init(&unused, block);
+    for (uint32_t i = 0; i < from->wide_count; i++) {
+        kir_constv(&unused, KIR_V128, from->wides[i].lo, from->wides[i].hi);
+        block->count--; // the table's entry alone
+    }
+    for (uint32_t i = 0; i < from->exit_count; i++) {
+        KirExit exit = from->exits[i];
+        if (exit.kind == KIR_EXIT_DIRECT && next_random(state) % 3) exit.target = pc_of((unsigned)(next_random(state) % blocks));
+        kir_exit_new(&unused, exit);
+    }
+    for (uint32_t i = 0; i < from->count; i++) {
+        KirInsn insn = from->insns[i];
+        uint32_t *refs[3];
+        int n = kir_operands(&insn, refs);
+        for (int j = 0; j < n; j++) *refs[j] += shift;
+        if (insn.op == KIR_INSN) insn.imm += block->pc - from->pc;
+        if (insn.op == KIR_CONSTV) insn.a += wide_shift;
+        if (insn.op == KIR_EXIT_IF || insn.op == KIR_EXIT_COND) insn.b += exit_shift;
+        if (insn.op == KIR_EXIT_COND) insn.c += exit_shift;
+        if (insn.op == KIR_EXIT || insn.op == KIR_POLL) insn.a += exit_shift;
+        kir_append(block, insn);
+    }
+}
+
+// A final indirect exit that is often predicted right: pc = low ? a block's pc : what it was. The block, or TRACE_LEAVES.
+static int32_t predict(KirBlock *block, uint64_t *state, unsigned blocks) {
+    KirInsn last = block->insns[block->count - 1];
+    if (last.op != KIR_EXIT_IND || next_random(state) % 4 == 0) return TRACE_LEAVES;
+    unsigned target = (unsigned)(next_random(state) % blocks);
+    block->count--;
+    KirRef middle = append_const(block, 1ull << 62), pc = append_const(block, pc_of(target));
+    KirRef low = append(block, KIR_CMP, KIR_I64, KIR_LTU, last.a, middle, KIR_NONE);
+    last.a = append(block, KIR_SELECT, KIR_I64, 0, low, pc, last.a);
+    kir_append(block, last);
+    return (int32_t)target;
+}
+
+static void connect(Arena *arena, Region *region, unsigned i, int32_t predicted, uint64_t *state) {
+    KirBlock *block = region->blocks[i];
+    int32_t *next = arena_alloc(arena, (block->exit_count + 1) * sizeof *next);
+    for (uint32_t j = 0; j < block->exit_count; j++) {
+        next[j] = TRACE_LEAVES;
+        for (unsigned k = 0; k < region->count; k++)
+            if (block->exits[j].kind == KIR_EXIT_DIRECT && block->exits[j].target == pc_of(k)) next[j] = (int32_t)k;
+    }
+    region->trace[i] =
+        (TraceBlock){.kir = block, .next = next, .next_indirect = predicted, .weight = (uint32_t)next_random(state) & 1023};
+}
+
+static void make_region(Arena *arena, Region *region, uint64_t seed, unsigned count) {
+    uint64_t state = seed * 2 + 1;
+    for (int i = 0; i < 8; i++) next_random(&state);
+    region->count = count;
+    for (unsigned i = 0; i < count; i++) {
+        // The parity of the seed says whether it is scalar: it stays the region's.
+        KirBlock *from =
+            kir_random_block(arena, RANDOM_RAW, seed + 1000000ull * i, 1 + (unsigned)((seed / 2 + i) % LARGEST_BLOCK), buffer);
+        KirBlock *block = region->blocks[i] = kir_block_new(arena, &world, pc_of(i), 0);
+        begin(block, next_random(&state) % 4 == 0);
+        take_over(block, from, &state, count);
+        connect(arena, region, i, predict(block, &state, count), &state);
+    }
+}
+
+// ---- running --------------------------------------------------------------------------------------------------------------------
+static int block_at(const Region *region, uint64_t pc) {
+    for (unsigned i = 0; i < region->count; i++)
+        if (pc_of(i) == pc) return (int)i;
+    return -1;
+}
+
+// Block by block from cpu->pc on, until the region is left.
+static void interpret(const Region *region, State *state) {
+    state->outcome = INTERP_CONTINUE;
+    state->code = KIR_EXC_RESUME;
+    for (int at; state->outcome == INTERP_CONTINUE && (at = block_at(region, cpu->pc)) >= 0;) {
+        KirException code = KIR_EXC_RESUME;
+        state->outcome = interp_run(cpu, region->blocks[at], &code);
+        if (state->outcome == INTERP_EXCEPTION) state->code = code;
+    }
+}
+
+static void prepare(uint64_t seed) {
+    uint64_t fuel = 1 + seed % FULL;
+    kir_random_state(cpu, seed, buffer);
+    memcpy(cpu->guest + FUEL_OFFSET, &fuel, sizeof fuel);
+    poll_at = seed % 3 ? 1 + seed / 7 % FULL : 0;
+    cpu->pc = pc_of(0);
+    cpu->engine = engine;
+    current_cpu = cpu;
+}
+
+static void take_state(State *state) {
+    state->pc = cpu->pc;
+    if (state->outcome == INTERP_EXCEPTION && state->code == KIR_EXC_MISALIGNED_ADDRESS) state->address = cpu->fault.address;
+    state->mxcsr = cpu->guest_mxcsr & MXCSR_COMPARED;
+    memcpy(state->guest, cpu->guest, sizeof state->guest);
+    memcpy(state->memory, buffer, sizeof state->memory);
+}
+
+static Reason run_trace(const Region *region, const Variant *variant, Arena *arena, State *state) {
+    TraceRequest request = {.id = 1,
+                            .assumptions = variant->assumptions,
+                            .options = variant->options | (show_text ? TRACE_WANT_TEXT : 0),
+                            .disabled_passes = variant->disabled_passes,
+                            .blocks = region->trace,
+                            .block_count = region->count};
+    OptRun run = opt_tier_run(engine, cpu, &world, &request, arena);
+    for (int i = 0; i < TRACE_TEXTS; i++)
+        if (run.result.text[i]) printf("%s\n", run.result.text[i]);
+    if (run.reason != REASON_NONE) return run.reason;
+    endings[run.way]++;
+    fallbacks += run.result.fallbacks;
+    state->outcome = run.way == OPT_EXCEPTION ? INTERP_EXCEPTION : INTERP_CONTINUE;
+    state->code = run.way == OPT_EXCEPTION ? run.code : KIR_EXC_RESUME;
+    if (run.way == OPT_POLLED) {
+        polls++;
+        interpret(region, state); // goes on where it was asked to stop
+    } else if (run.way == OPT_LEFT && block_at(region, cpu->pc) >= 0) {
+        inside++; // never: that block is in the trace
+    }
+    take_state(state);
+    return REASON_NONE;
+}
+
+// ---- comparing ------------------------------------------------------------------------------------------------------------------
+static void print_difference(const Region *region, const State *want, const State *got) {
+    for (unsigned i = 0; i < region->count; i++) {
+        KirText text = {0};
+        kir_print(&text, region->blocks[i]);
+        printf("-- block %u, indirect to %d\n%s", i, region->trace[i].next_indirect, text.data);
+        free(text.data);
+    }
+    printf("  outcome %d code %d pc %#lx address %#lx mxcsr %#x, should be %d code %d pc %#lx address %#lx mxcsr %#x\n",
+           got->outcome, got->code, got->pc, got->address, got->mxcsr, want->outcome, want->code, want->pc, want->address,
+           want->mxcsr);
+    for (unsigned i = 0; i < world.global_count; i++) {
+        const KirGlobal *global = &world.globals[i];
+        KirWide x = {0, 0}, y = {0, 0};
+        memcpy(&x, want->guest + global->offset, kir_type_bits((KirType)global->type) / 8);
+        memcpy(&y, got->guest + global->offset, kir_type_bits((KirType)global->type) / 8);
+        if (memcmp(&x, &y, sizeof x)) printf("  %s: %016lx%016lx, should be %016lx%016lx\n", global->name, y.hi, y.lo, x.hi, x.lo);
+    }
+    for (unsigned i = 0; i < RANDOM_BUFFER; i++)
+        if (want->memory[i] != got->memory[i]) printf("  buffer[%#x]: %02x, should be %02x\n", i, got->memory[i], want->memory[i]);
+}
+
+static void fail(uint64_t seed, const Variant *variant, const char *what) {
+    printf("FAIL --seed %lu --variant %s: %s\n", seed, variant->name, what);
+    fflush(stdout);
+    failed++;
+}
+
+static void one_seed(Arena *arena, uint64_t seed, unsigned blocks, const Variant *variant) {
+    static State want, got;
+    static unsigned reported;
+    char error[200];
+    Region region;
+    make_region(arena, &region, seed, blocks);
+    for (unsigned i = 0; i < region.count; i++)
+        if (!kir_verify(region.blocks[i], error, sizeof error)) bug("the test made a bad block: %s", error);
+    memset(&want, 0, sizeof want);
+    memset(&got, 0, sizeof got);
+    prepare(seed);
+    interpret(&region, &want);
+    take_state(&want);
+    if (want.outcome == INTERP_FAULT) { // nothing is promised then
+        faults++;
+        return;
+    }
+    prepare(seed);
+    Reason reason = run_trace(&region, variant, arena, &got);
+    if (reason != REASON_NONE) {
+        fail(seed, variant, reason_name(reason));
+    } else if (memcmp(&want, &got, sizeof want)) {
+        fail(seed, variant, "differs");
+        if (reported++ < REPORTED) print_difference(&region, &want, &got);
+    } else {
+        passed++;
+    }
+}
+
+static void set_up(void) {
+    static const uint16_t ints[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, floats[8] = {16, 17, 18, 19, 20, 21, 22, 23};
+    static const EngineOptions options;
+    buffer = mmap(NULL, RANDOM_BUFFER + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (buffer == MAP_FAILED || mprotect(buffer + RANDOM_BUFFER, PAGE, PROT_NONE)) fatal("no memory");
+    make_world();
+    engine = fast_tier_new(&world, ints, floats, &options);
+    cpu = cpu_new(engine, NULL);
+}
+
+int main(int argc, char **argv) {
+    uint64_t seed = 1, count = DEFAULT_COUNT;
+    const char *only = NULL;
+    unsigned blocks = 0;
+    bool scalar = false;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 0);
+        if (!strcmp(argv[i], "--count")) count = strtoull(argv[i + 1], NULL, 0);
+        if (!strcmp(argv[i], "--blocks")) blocks = (unsigned)strtoul(argv[i + 1], NULL, 0);
+        if (!strcmp(argv[i], "--variant")) only = argv[i + 1];
+        if (!strcmp(argv[i], "--scalar")) scalar = true;
+        if (!strcmp(argv[i], "--text")) show_text = true;
+    }
+    set_up();
+    Arena arena = {0};
+    for (uint64_t i = 0; i < count; i++) {
+        if (scalar && !kir_random_is_scalar(seed + i)) continue;
+        unsigned n = blocks && blocks <= MAX_BLOCKS ? blocks
+                     : (seed + i) / 2 % 2           ? 1
+                                                    : 2 + (unsigned)((seed + i) / 4 % (MAX_BLOCKS - 1));
+        for (unsigned v = 0; v < VARIANTS; v++)
+            if (only ? !strcmp(only, variants[v].name) : v == (seed + i) / 3 % VARIANTS)
+                one_seed(&arena, seed + i, n, &variants[v]);
+        arena_reset(&arena);
+    }
+    if (inside) printf("FAIL %lu traces were left for a block of their own\n", inside);
+    failed += inside;
+    printf("%lu faulted in the interpreter; %lu left, %lu polled, %lu raised; %lu fallbacks\n", faults, endings[OPT_LEFT],
+           endings[OPT_POLLED], endings[OPT_EXCEPTION], fallbacks);
+    printf("%lu passed, %lu failed\n", passed, failed);
+    arena_free(&arena);
+    return failed != 0;
+}
