@@ -15,15 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_INSN_BYTES = 4, CODE_PIECE = 256, PAGE_BYTES = 1 << GUEST_PAGE_BITS };
-
-struct CodePage {
-    CodePage *next;
-    uint64_t page;
-    GuestCodeKind kind;
-    bool known; // `bytes` is what all blocks of the page were made of
-    uint8_t bytes[PAGE_BYTES];
-};
+enum { MOST_INSN_BYTES = 4, CODE_PIECE = 256, PAGE_BYTES = CODE_PAGE_BYTES };
 
 // Another `wanted` bytes of the copy; how many there are behind `offset` then.
 static size_t read_more(Engine *engine, size_t offset, size_t wanted) {
@@ -31,14 +23,18 @@ static size_t read_more(Engine *engine, size_t offset, size_t wanted) {
     GuestCodeKind kind = GUEST_CODE_FIXED;
     size_t size = engine->hooks.fetch(code->pc + offset, &kind);
     if (kind > code->kind) code->kind = kind;
+    size_t left_on_page = CODE_PAGE_BYTES - ((code->pc + offset) & (CODE_PAGE_BYTES - 1));
+    if (size > left_on_page) size = left_on_page;
     if (size > wanted) size = wanted;
     if (size > CODE_COPY_BYTES - offset) size = CODE_COPY_BYTES - offset;
+    if (size && code->guarded) guard_page(engine, code->pc + offset, kind);
     if (!size || !guest_read(code->bytes + offset, code->pc + offset, size)) return 0;
     code->size = offset + size;
     return size;
 }
 
-size_t code_begin(Engine *engine, uint64_t pc, unsigned insns) {
+size_t code_begin(Engine *engine, uint64_t pc, unsigned insns, bool guarded) {
+    engine->code.guarded = guarded;
     engine->code.pc = pc;
     engine->code.size = 0;
     engine->code.kind = GUEST_CODE_FIXED;
@@ -59,7 +55,7 @@ static CodePage **bucket_of(Engine *engine, uint64_t page) {
     return &engine->code_pages[page * 0x9e3779b97f4a7c15ull >> 54 & (CODE_PAGE_BUCKETS - 1)];
 }
 
-static CodePage *page_of(Engine *engine, uint64_t page) {
+CodePage *code_page(Engine *engine, uint64_t page) {
     CodePage **bucket = bucket_of(engine, page);
     for (CodePage *p = *bucket; p; p = p->next)
         if (p->page == page) return p;
@@ -68,7 +64,7 @@ static CodePage *page_of(Engine *engine, uint64_t page) {
     p->next = *bucket;
     p->page = page;
     p->kind = GUEST_CODE_WRITABLE;
-    p->known = false;
+    p->known = p->guarded = false;
     return *bucket = p;
 }
 
@@ -86,7 +82,7 @@ void code_keep(Engine *engine, Block *block) {
     block->code = memcpy(bytes, code->bytes, block->guest_bytes);
     uint64_t first = block->pc >> GUEST_PAGE_BITS, last = (block->pc + block->guest_bytes - 1) >> GUEST_PAGE_BITS;
     for (uint64_t page = first; page <= last; page++) {
-        CodePage *p = page_of(engine, page);
+        CodePage *p = code_page(engine, page);
         if (code->kind == GUEST_CODE_SHARED && p->kind != GUEST_CODE_SHARED) {
             p->kind = GUEST_CODE_SHARED;
             engine->shared_code_pages++;

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/arena.h"
 #include "ir/kir.h"
 
 // The indirect-branch cache has CPU_IBC_ENTRIES entries for jumps and calls, and as many behind them for returns.
@@ -67,6 +68,8 @@ typedef struct Cpu {
     bool in_interpreter;    // a host fault belongs to the interpreter's guest access
     void *interp_jump;      // sigjmp_buf of the interpreter or of a helper that may fault
     uint64_t counted_insns; // guest instructions executed as far as known (instret)
+    bool one_insn;          // the next instruction is interpreted by itself (engine/guard.c)
+    Arena stepped;          // the last instruction that was
     void *thread;           // the Linux layer's data of this thread
 } Cpu;
 

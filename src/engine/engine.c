@@ -77,6 +77,8 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     cpu->inside = 0;
     cpu->ibc_stale = false;
     cpu->ibc_used = 0;
+    cpu->one_insn = false;
+    cpu->stepped = (Arena){0};
     if (!from) {
         cpu->guest_mxcsr = cpu->host_mxcsr = host_default_fpenv();
         engine->guest->reset(cpu);
@@ -85,7 +87,10 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     return cpu;
 }
 
-void cpu_release(Cpu *cpu) { munmap(cpu->ibc_real, sizeof(CpuMemory)); }
+void cpu_release(Cpu *cpu) {
+    arena_free(&cpu->stepped);
+    munmap(cpu->ibc_real, sizeof(CpuMemory));
+}
 
 void cpu_free(Cpu *cpu) {
     world_remove(cpu->engine, cpu);
@@ -183,7 +188,10 @@ static void interpret(Cpu *cpu, const KirBlock *kir) {
 }
 
 static void step_interpreted(Cpu *cpu) { interpret(cpu, engine_block(cpu->engine, cpu->pc, cpu->mode)->kir); }
-static void step_one_insn(Cpu *cpu) { interpret(cpu, engine_one_insn(cpu->engine, cpu->pc, cpu->mode)); }
+static void step_one_insn(Cpu *cpu) {
+    cpu->one_insn = false;
+    interpret(cpu, engine_one_insn(cpu));
+}
 
 static void update_mode(Cpu *cpu) {
     uint32_t mode = cpu->engine->guest->mode(cpu);
@@ -219,7 +227,7 @@ void engine_run(Cpu *cpu) {
         update_mode(cpu);
         if (traced) dump_execution(cpu);
         world_enter(cpu);
-        if (watch == WATCH_ONE_INSN) step_one_insn(cpu);
+        if (watch == WATCH_ONE_INSN || cpu->one_insn) step_one_insn(cpu);
         else if (interpreted) step_interpreted(cpu);
         else step_fast(cpu);
         world_leave(cpu);

@@ -35,6 +35,9 @@ typedef struct EngineHooks {
     size_t (*fetch)(uint64_t pc, GuestCodeKind *kind);
     // The guest file that contains pc can be loaded elsewhere next time: its load bias. False: fixed address or no file.
     bool (*image)(uint64_t pc, uint64_t *base);
+    // Protects a page of guest memory against writing on the host, or gives back what the guest may do. False: nothing was done, as the
+    // guest cannot write there either. Needed for EngineOptions.guard_code.
+    bool (*protect)(uint64_t page, bool guard);
     // The host's thread that runs this cpu is no more: it may have been killed while it held something, and the memory lives on
     // because another process shares it. Async-signal-safe.
     bool (*gone)(const Cpu *cpu);
@@ -57,6 +60,7 @@ typedef struct EngineOptions {
     bool no_bmi, no_fma, no_avx; // test fallbacks: behave as if the host lacked them
     bool no_link;                // every exit goes through the dispatch loop
     bool measure;                // count nanoseconds too (--stats)
+    bool guard_code;             // changed code is seen without an instruction that says so (engine/guard.c)
     bool shared_memory;          // assume from the start that guest memory is shared (tests)
     LogRange *log_ranges;        // what dumps of code are restricted to; none: everything
     size_t log_range_count;
@@ -116,6 +120,12 @@ void engine_raise(Cpu *cpu, KirException code) __attribute__((noreturn));
 void engine_invalidate(Engine *engine, uint64_t start, uint64_t end);
 // The same, but for code that has a copy and is what it was: that stays. With start == end: all code that may change.
 void engine_code_changed(Engine *engine, uint64_t start, uint64_t end);
+// Where code is guarded (else nothing happens, and the answer is false):
+// a store of this thread to memory that the guest may write was refused. True: to be tried again.
+bool engine_write_fault(Cpu *cpu, uint64_t address);
+// The kernel is about to write there, or could not write somewhere. True: there was code, try again.
+bool engine_open_code(Engine *engine, uint64_t start, uint64_t end);
+bool engine_open_all_code(Engine *engine);
 // Between these two no thread reads guest code in order to translate it.
 void engine_lock(Engine *engine);
 void engine_unlock(Engine *engine);

@@ -111,7 +111,9 @@ static bool guarded_copy(void *to, const void *from, size_t size, bool writes_gu
         struct iovec local = {(void *)(uintptr_t)from, size}, remote = {to, size};
         return process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
     }
-    return guarded(cpu, copy, &(Copy){to, from, size});
+    if (guarded(cpu, copy, &(Copy){to, from, size})) return true;
+    return writes_guest && engine_open_code(cpu->engine, (uint64_t)to, (uint64_t)to + size) &&
+           guarded(cpu, copy, &(Copy){to, from, size});
 }
 
 typedef struct Exchange {
@@ -124,7 +126,9 @@ static void exchange(void *context) {
 }
 
 bool guest_compare_exchange(uint64_t address, uint32_t *expected, uint32_t desired) {
-    return guarded(current_cpu, exchange, &(Exchange){(uint32_t *)address, expected, desired});
+    Exchange x = {(uint32_t *)address, expected, desired};
+    if (guarded(current_cpu, exchange, &x)) return true;
+    return engine_open_code(current_cpu->engine, address, address + sizeof desired) && guarded(current_cpu, exchange, &x);
 }
 
 bool guest_read(void *to, uint64_t from, size_t size) { return guarded_copy(to, (const void *)from, size, false); }

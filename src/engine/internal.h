@@ -14,11 +14,20 @@ typedef struct CodeCopy {
     uint64_t pc;
     size_t size;
     GuestCodeKind kind;
+    bool guarded; // a block will be made of it: see guard.c
     uint8_t bytes[CODE_COPY_BYTES];
 } CodeCopy;
 
-typedef struct CodePage CodePage;
-enum { CODE_PAGE_BUCKETS = 1024 };
+// A page with blocks whose code may change.
+enum { CODE_PAGE_BUCKETS = 1024, CODE_PAGE_BYTES = 1 << GUEST_PAGE_BITS };
+typedef struct CodePage {
+    struct CodePage *next;
+    uint64_t page;
+    GuestCodeKind kind;
+    bool guarded; // write-protected (guard.c)
+    bool known;   // `bytes` is what all blocks of the page were made of
+    uint8_t bytes[CODE_PAGE_BYTES];
+} CodePage;
 
 struct Engine {
     const Guest *guest;
@@ -27,11 +36,11 @@ struct Engine {
     Host *host;
     CodeMemory memory;
     BlockTable blocks;
-    uint32_t skipped_passes;                 // what the fast tier does by itself
-    Arena scratch;                           // of one translation
-    Arena kir;                               // blocks of the interpreter
-    CodeCopy code;                           // of the translation that goes on
-    CodePage *code_pages[CODE_PAGE_BUCKETS]; // with blocks whose code may change
+    uint32_t skipped_passes; // what the fast tier does by itself
+    Arena scratch;           // of one translation
+    Arena kir;               // blocks of the interpreter
+    CodeCopy code;           // of the translation that goes on
+    CodePage *code_pages[CODE_PAGE_BUCKETS];
     uint32_t shared_code_pages;
     Counters counters;
     // world.c
@@ -45,7 +54,6 @@ struct Engine {
     EngineWatcher watcher;
     uint64_t *breakpoints;
     uint32_t breakpoint_count;
-    Arena watched; // the instruction that is being stepped
 };
 
 // world.c. enter, leave: the calling thread, around everything that holds blocks. lock, unlock: around everything that writes.
@@ -67,16 +75,20 @@ void cpu_release(Cpu *cpu);
 // In the child of a fork: code memory that is mapped twice was not inherited; the child starts without translations.
 void engine_forget_code(Engine *engine);
 Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode);
-// One instruction for the interpreter. It is valid until the next call.
-const KirBlock *engine_one_insn(Engine *engine, uint64_t pc, uint32_t mode);
-// code.c, with the lock held. Starts a copy at pc with room for `insns` instructions; how many bytes there are.
-size_t code_begin(Engine *engine, uint64_t pc, unsigned insns);
+// One instruction for the interpreter. It is valid until the next call for this cpu.
+const KirBlock *engine_one_insn(Cpu *cpu);
+// code.c, with the lock held. Starts a copy at pc with room for `insns` instructions; how many bytes there are. `guarded`: for a block.
+size_t code_begin(Engine *engine, uint64_t pc, unsigned insns, bool guarded);
 // GuestTranslation.fetch, context = the engine: goes on with the copy.
 size_t code_fetch(void *context, uint64_t pc, const uint8_t **bytes);
 // Keeps what the block that was just made needs of it.
 void code_keep(Engine *engine, Block *block);
 // There are no blocks any more.
 void code_forget(Engine *engine);
+CodePage *code_page(Engine *engine, uint64_t page); // made if need be
+// guard.c, with the lock held. Where code is guarded: a block is about to be made of the page; [start, end) has no blocks any more.
+void guard_page(Engine *engine, uint64_t address, GuestCodeKind kind);
+void guard_open(Engine *engine, uint64_t start, uint64_t end);
 // link.c: takes a block away; the world is stopped, and world_blocks_gone must follow.
 void forget_block(void *engine, Block *block);
 // watch.c: at most so many instructions fit in a block at pc before the next breakpoint.

@@ -86,5 +86,6 @@ void engine_invalidate(Engine *engine, uint64_t start, uint64_t end) {
         world_blocks_gone(engine);
         world_resume(engine);
     }
+    guard_open(engine, start, end);
     world_unlock(engine);
 }

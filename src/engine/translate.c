@@ -18,7 +18,7 @@ static uint64_t nanoseconds(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode, unsigned max_insns) {
+static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode, unsigned max_insns, bool for_block) {
     KirBlock *kir = kir_block_new(arena, &engine->guest->world, pc, mode);
     kir->pinned = host_pinned(engine->host);
     if (engine->hooks.image) kir->image_valid = engine->hooks.image(pc, &kir->image_base);
@@ -31,7 +31,7 @@ static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode
                           .max_insns = max_insns,
                           .fetch = code_fetch,
                           .context = engine};
-    t.size = code_begin(engine, pc, max_insns);
+    t.size = code_begin(engine, pc, max_insns, for_block);
     t.bytes = engine->code.bytes;
     engine->guest->translate(&t);
     engine->counters.kir_insns_built += kir->count;
@@ -111,7 +111,7 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *ma
     arena_reset(&engine->scratch);
     bool interpreted = engine->options.tier == TIER_INTERP;
     if (engine->kir.size > MOST_KIR_BYTES) flush(engine);
-    KirBlock *kir = to_kir(engine, interpreted ? &engine->kir : &engine->scratch, pc, mode, *max_insns);
+    KirBlock *kir = to_kir(engine, interpreted ? &engine->kir : &engine->scratch, pc, mode, *max_insns, true);
     if (interpreted) {
         Block *block = new_block(engine, kir);
         block->kir = kir;
@@ -155,10 +155,11 @@ Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode) {
     return block;
 }
 
-const KirBlock *engine_one_insn(Engine *engine, uint64_t pc, uint32_t mode) {
+const KirBlock *engine_one_insn(Cpu *cpu) {
+    Engine *engine = cpu->engine;
     world_lock(engine);
-    arena_reset(&engine->watched);
-    const KirBlock *kir = to_kir(engine, &engine->watched, pc, mode, 1);
+    arena_reset(&cpu->stepped);
+    const KirBlock *kir = to_kir(engine, &cpu->stepped, cpu->pc, cpu->mode, 1, false);
     world_unlock(engine);
     return kir;
 }

@@ -38,7 +38,7 @@ void engine_breakpoint(Engine *engine, uint64_t pc, bool set) {
 
 unsigned watch_max_insns(Engine *engine, uint64_t pc, unsigned max_insns) {
     if (!engine->breakpoint_count) return max_insns;
-    size_t size = code_begin(engine, pc, max_insns);
+    size_t size = code_begin(engine, pc, max_insns, false);
     const uint8_t *bytes = engine->code.bytes;
     char text[128];
     uint64_t done = 0;

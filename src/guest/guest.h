@@ -92,6 +92,7 @@ typedef struct Guest {
     const char *name;        // "riscv64", "aarch64": as in kiln-NAME
     uint16_t elf_machine;    // EM_*
     unsigned min_insn_bytes; // alignment of a pc
+    bool coherent_code;      // stores to code are seen by the instructions behind them, with no instruction that says so
     KirWorld world;
     size_t state_size;
     // Globals kept in host registers by all tiers, most used first; 0xffff ends the list. The last two integer ones land in

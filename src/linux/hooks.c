@@ -92,7 +92,10 @@ static void on_fault(Cpu *cpu) {
     // protection fault, or a stack fault where the host's base register is rbp.
     Mapping m;
     if (fault.signal == SIGBUS && fault.code == SI_KERNEL) fault.signal = SIGSEGV;
-    if (fault.signal == SIGSEGV && (fault.code == SI_KERNEL || !memory_lookup(fault.address, &m))) fault.code = SEGV_MAPERR;
+    bool mapped = fault.code != SI_KERNEL && memory_lookup(fault.address, &m);
+    if (fault.signal == SIGSEGV && !mapped) fault.code = SEGV_MAPERR;
+    if (fault.signal == SIGSEGV && fault.code == SEGV_ACCERR && (m.prot & PROT_WRITE) && engine_write_fault(cpu, fault.address))
+        return;
     signal_raise_fault(t, fault.signal, fault.code, fault.address);
     signals_deliver(t);
 }
@@ -117,4 +120,5 @@ const EngineHooks linux_hooks = {
     .image = memory_image,
     .symbol = symbol_at,
     .gone = on_gone,
+    .protect = memory_guard,
 };

@@ -711,6 +711,18 @@ bool memory_image(uint64_t pc, uint64_t *base) {
     return true;
 }
 
+bool memory_guard(uint64_t page, bool guard) {
+    memory_lock();
+    size_t i = find(page);
+    bool done = i < map.count && map.items[i].start <= page && (map.items[i].prot & PROT_WRITE);
+    if (done) {
+        int prot = host_prot((int)map.items[i].prot);
+        host_syscall(SYS_mprotect, page, GUEST_PAGE, guard ? prot & ~PROT_WRITE : prot, 0, 0, 0);
+    }
+    memory_unlock();
+    return done;
+}
+
 void memory_code_changed(uint64_t start, uint64_t end) {
     if (map.engine) engine_code_changed(map.engine, start, end);
 }

@@ -70,9 +70,10 @@ bool memory_covers(uint64_t address, uint64_t size);
 // Declares [start, end) part of a program file; movable: it could lie elsewhere, and has this load bias.
 void memory_set_image(uint64_t start, uint64_t end, bool movable, uint64_t base);
 
-// EngineHooks.fetch and .image.
+// EngineHooks.fetch, .image and .protect.
 size_t memory_fetch(uint64_t pc, GuestCodeKind *kind);
 bool memory_image(uint64_t pc, uint64_t *base);
+bool memory_guard(uint64_t page, bool guard);
 // The guest says that code in [start, end) may have changed, or any code (start == end): forgets the translations that are not right
 // any more.
 void memory_code_changed(uint64_t start, uint64_t end);

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include "debug/log.h"
+#include "linux/guarded_call.h"
 #include "linux/handlers.h"
 #include "linux/memory_file.h"
 #include "linux/own_fd.h"
@@ -111,14 +112,15 @@ static long run(LinuxThread *t, const SyscallRow *row, const uint64_t args[6]) {
 static __attribute__((noinline)) long run_traced(LinuxThread *t, uint64_t number, const SyscallRow *row, const uint64_t args[6]) {
     StraceLine line;
     strace_begin(&line, t, number, row, args);
-    long result = run(t, row, args);
+    long result = engine_options(t->process->engine)->guard_code ? guarded_call(t, row, args, run) : run(t, row, args);
     strace_end(&line, result);
     return result;
 }
 
 long syscall_dispatch(LinuxThread *t, uint64_t number, const uint64_t args[6]) {
     const SyscallRow *row = syscall_row(number);
-    return t->process->strace ? run_traced(t, number, row, args) : run(t, row, args);
+    if (t->process->strace) return run_traced(t, number, row, args);
+    return engine_options(t->process->engine)->guard_code ? guarded_call(t, row, args, run) : run(t, row, args);
 }
 
 void syscalls_list(FILE *out) {

@@ -112,6 +112,7 @@ static int run(int argc, char **argv, char **envp) {
     }
     const Guest *guest = choose_guest(&options);
     if (!options_cpu_features(&options, guest, &options.engine.features)) return EXIT_FAILURE;
+    options.engine.guard_code |= guest->coherent_code;
     open_log(&options);
     fill_process(&process, &options, guest, argv);
     if (options.stats) stats_out = stderr, options.engine.measure = true;
