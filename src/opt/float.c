@@ -1,6 +1,530 @@
 // SPDX-License-Identifier: MIT
 //
-// Scalar floating point.
+// Scalar floating point under the guest's MXCSR: rounding and sticky flags are the hardware's.
+//
+// Whatever can raise a flag is a constrained intrinsic (round.dynamic, fpexcept.strict): LLVM neither folds, removes, merges nor
+// speculates those, and never moves one past another or past a change of MXCSR. What is a plain LLVM operation here raises nothing, for no
+// operand: bit operations, conversions that are exact, comparisons of a result with itself (a result is never a signalling NaN).
+//
+// A NaN result becomes the canonical NaN by `select`, marked as all but never taken: it stays one instruction for LLVM's passes, sinks into
+// exits where only they use it, and becomes a compare and a branch in the end. Where nobody looks at the bits of a NaN
+// (mark_exact_values), it is left out.
+//
+// What x86 does differently is mended on cold paths: by a few instructions, else by the evaluator (flags it raises again are the ones raised
+// already). By Arm's rule a result that is NaN goes there, and one that is tiny before rounding but not after it. What has no code here:
+// static rounding modes of arithmetic, half precision, multiply-add on a host without it.
+#include <stdlib.h>
+#include <string.h>
 #include "opt/lower.h"
 
-LLVMValueRef lower_float(Lower *l, const KirInsn *insn) { return NULL; }
+// ---- what is known of a format ------------------------------------------------------------------------------------------------
+typedef struct Format {
+    KirType number, integer;
+    uint64_t sign, infinity, quiet, smallest; // bits: the sign, infinity, the quiet bit of a NaN, the smallest normal number
+    unsigned fraction, bias;
+} Format;
+
+static const Format single = {KIR_F32, KIR_I32, 0x80000000, 0x7f800000, 0x00400000, 0x00800000, 23, 127};
+static const Format twice = {KIR_F64, KIR_I64, 1ull << 63, 0x7ffull << 52, 1ull << 51, 1ull << 52, 52, 1023};
+
+static const Format *format_of(KirType type) { return type == KIR_F32 ? &single : &twice; }
+static uint64_t bits_of_power(const Format *f, unsigned power) { return (uint64_t)(f->bias + power) << f->fraction; }
+
+static LLVMValueRef number(const Lower *l, const Format *f, uint64_t bits) {
+    return LLVMConstBitCast(const_int(l, f->integer, bits), llvm_type(l, f->number));
+}
+static LLVMValueRef canonical_nan(const Lower *l, const Format *f) { return number(l, f, f->infinity | f->quiet); }
+static LLVMValueRef as_bits(Lower *l, const Format *f, LLVMValueRef x) {
+    return LLVMBuildBitCast(l->builder, x, llvm_type(l, f->integer), "");
+}
+static LLVMValueRef magnitude(Lower *l, const Format *f, LLVMValueRef bits) {
+    return LLVMBuildAnd(l->builder, bits, const_int(l, f->integer, ~f->sign), "");
+}
+static LLVMValueRef compare_bits(Lower *l, const Format *f, LLVMIntPredicate predicate, LLVMValueRef bits, uint64_t with) {
+    return LLVMBuildICmp(l->builder, predicate, bits, const_int(l, f->integer, with), "");
+}
+
+// ---- operations that round or raise flags -------------------------------------------------------------------------------------
+static LLVMValueRef text(const Lower *l, const char *string) {
+    return LLVMMetadataAsValue(l->context, LLVMMDStringInContext2(l->context, string, strlen(string)));
+}
+
+LLVMValueRef strict(Lower *l, const char *name, LLVMTypeRef result, LLVMValueRef *operands, unsigned count, StrictKind kind) {
+    LLVMTypeRef overloads[2] = {result, LLVMTypeOf(operands[0])};
+    LLVMValueRef args[6];
+    unsigned n = 0;
+    while (n < count) args[n] = operands[n], n++;
+    if (kind & STRICT_ROUNDS) args[n++] = text(l, "round.dynamic");
+    args[n++] = text(l, "fpexcept.strict");
+    return intrinsic(l, name, overloads, kind & STRICT_CONVERTS ? 2 : 1, args, n);
+}
+
+LLVMValueRef strict_compare(Lower *l, KirFcmp kind, LLVMValueRef a, LLVMValueRef b) {
+    static const char *const predicates[] = {
+        [KIR_FEQ] = "oeq",   [KIR_FLT] = "olt", [KIR_FLE] = "ole", [KIR_FUNORD] = "uno", [KIR_FEQ_S] = "oeq", [KIR_FLT_S] = "olt",
+        [KIR_FLE_S] = "ole", [KIR_FGT] = "ogt", [KIR_FGE] = "oge", [KIR_FGT_S] = "ogt",  [KIR_FGE_S] = "oge",
+    };
+    bool signals = kind == KIR_FEQ_S || kind == KIR_FLT_S || kind == KIR_FLE_S || kind == KIR_FGT_S || kind == KIR_FGE_S;
+    LLVMTypeRef type = LLVMTypeOf(a);
+    LLVMValueRef args[4] = {a, b, text(l, predicates[kind]), text(l, "fpexcept.strict")};
+    return intrinsic(l, signals ? "llvm.experimental.constrained.fcmps" : "llvm.experimental.constrained.fcmp", &type, 1, args, 4);
+}
+
+LLVMValueRef strict_round(Lower *l, unsigned round, LLVMValueRef x) {
+    static const char *const names[8] = {
+        [KIR_RNE] = "llvm.experimental.constrained.roundeven",  [KIR_RTZ] = "llvm.experimental.constrained.trunc",
+        [KIR_RDN] = "llvm.experimental.constrained.floor",      [KIR_RUP] = "llvm.experimental.constrained.ceil",
+        [KIR_RDYN] = "llvm.experimental.constrained.nearbyint",
+    };
+    return strict(l, names[round], LLVMTypeOf(x), &x, 1, round == KIR_RDYN ? STRICT_ROUNDS : 0);
+}
+
+void strict_raise_inexact(Lower *l, LLVMValueRef x) {
+    strict(l, "llvm.experimental.constrained.rint", LLVMTypeOf(x), &x, 1, STRICT_ROUNDS);
+}
+
+// ---- cold paths ---------------------------------------------------------------------------------------------------------------
+Paths split(Lower *l, LLVMValueRef rare) {
+    Paths p = {.hot = new_block(l, "hot"), .cold = new_block(l, "cold"), .join = new_block(l, "join")};
+    branch_if(l, rare, p.cold, p.hot, UNLIKELY, LIKELY);
+    LLVMPositionBuilderAtEnd(l->builder, p.hot);
+    return p;
+}
+
+void begin_cold(Lower *l, Paths *p) {
+    p->hot = LLVMGetInsertBlock(l->builder);
+    LLVMBuildBr(l->builder, p->join);
+    LLVMPositionBuilderAtEnd(l->builder, p->cold);
+}
+
+LLVMValueRef join(Lower *l, const Paths *p, LLVMValueRef hot, LLVMValueRef cold) {
+    LLVMBasicBlockRef from[2] = {p->hot, LLVMGetInsertBlock(l->builder)};
+    LLVMValueRef values[2] = {hot, cold};
+    LLVMBuildBr(l->builder, p->join);
+    LLVMPositionBuilderAtEnd(l->builder, p->join);
+    LLVMValueRef phi = LLVMBuildPhi(l->builder, LLVMTypeOf(hot), "");
+    LLVMAddIncoming(phi, values, from, 2);
+    return phi;
+}
+
+LLVMValueRef otherwise_evaluate(Lower *l, const KirInsn *insn, LLVMValueRef rare, LLVMValueRef hot, LLVMValueRef operands[3]) {
+    Paths p = split(l, rare);
+    begin_cold(l, &p);
+    return join(l, &p, hot, evaluate(l, insn, operands));
+}
+
+// The first one all but always. As a select it does not cut the block in two before code generation does.
+static LLVMValueRef likely(Lower *l, LLVMValueRef condition, LLVMValueRef mostly, LLVMValueRef rarely) {
+    LLVMMetadataRef weights[3] = {LLVMMDStringInContext2(l->context, "branch_weights", 14),
+                                  LLVMValueAsMetadata(const_i32(l, 1000000)), LLVMValueAsMetadata(const_i32(l, 1))};
+    LLVMValueRef select = LLVMBuildSelect(l->builder, condition, mostly, rarely, "");
+    LLVMMetadataRef node = LLVMMDNodeInContext2(l->context, weights, 3);
+    if (LLVMIsAInstruction(select)) LLVMSetMetadata(select, l->weights_kind, LLVMMetadataAsValue(l->context, node));
+    return select;
+}
+
+// ---- results that may be NaN --------------------------------------------------------------------------------------------------
+static unsigned round_of(const KirInsn *insn) { return insn->aux & KIR_FP_ROUND; }
+static bool is_arm(const KirInsn *insn) { return (insn->aux & KIR_FP_NAN_RULE) == KIR_FP_NAN_ARM; }
+
+// Does the operation make the same of all quiet NaN? Then nobody sees which of them its operand is.
+static bool takes_any_nan(const KirInsn *insn) {
+    switch (insn->op) {
+    case KIR_FADD ... KIR_FMAX:
+    case KIR_FTOF:
+    case KIR_FTOH:
+    case KIR_FROUND: return !is_arm(insn);
+    case KIR_FCMP:
+    case KIR_FTOI:
+    case KIR_FCLASS: return true;
+    default: return false;
+    }
+}
+
+// Operations whose result is seen exactly as much as the operands' NaN are.
+static bool passes_nan_on(const KirInsn *insn) {
+    switch (insn->op) {
+    case KIR_FNEG:
+    case KIR_FABS:
+    case KIR_NANBOX:
+    case KIR_SELECT: return true;
+    default: return false;
+    }
+}
+
+// May registers be looked at here? Accesses that check their alignment leave the trace by an exit of their own.
+static bool shows_registers(const KirInsn *insn, bool exact_faults) {
+    unsigned flags = kir_op_info[insn->op].flags;
+    if (flags & (KIR_FLAG_SIDE_EXIT | KIR_FLAG_END | KIR_FLAG_CALL)) return true;
+    return flags & KIR_FLAG_FAULT && (exact_faults || insn->op == KIR_CAS || insn->op == KIR_AMO || insn->aux & KIR_MEM_ALIGNED);
+}
+
+// From the end to the start: a use comes after its definition. A register that is written again before anybody can look at it is no use.
+void mark_exact_values(const KirBlock *block, bool exact_faults, bool *exact) {
+    uint32_t later[LOWER_GLOBALS] = {0}, period = 1; // the register is written later on in period later[g]
+    for (uint32_t i = block->count; i-- > 0;) {
+        KirInsn insn = block->insns[i];
+        if (shows_registers(&insn, exact_faults)) period++;
+        if (insn.op == KIR_GET) later[insn.a] = 0;
+        if (insn.op == KIR_SET) {
+            bool unseen = later[insn.a] == period;
+            later[insn.a] = period;
+            if (unseen) continue;
+        }
+        if (takes_any_nan(&insn) || (passes_nan_on(&insn) && !exact[i])) continue;
+        uint32_t *refs[3];
+        for (int n = kir_operands(&insn, refs); n-- > 0;)
+            if (*refs[n] != KIR_NONE) exact[*refs[n]] = true;
+    }
+}
+
+static LLVMValueRef is_nan(Lower *l, LLVMValueRef result) { return LLVMBuildFCmp(l->builder, LLVMRealUNO, result, result, ""); }
+
+static LLVMValueRef canonical(Lower *l, const Format *f, LLVMValueRef result) {
+    if (!l->exact[l->index]) return result;
+    return likely(l, LLVMBuildFCmp(l->builder, LLVMRealORD, result, result, ""), result, canonical_nan(l, f));
+}
+
+// By Arm's rule: which NaN it is, and whether it was tiny before rounding, is the evaluator's.
+static LLVMValueRef arm_result(Lower *l, const KirInsn *insn, const Format *f, LLVMValueRef result, bool underflows,
+                               LLVMValueRef operands[3]) {
+    LLVMValueRef rare = is_nan(l, result);
+    if (underflows) {
+        LLVMValueRef tiny = compare_bits(l, f, LLVMIntEQ, magnitude(l, f, as_bits(l, f, result)), f->smallest);
+        rare = LLVMBuildOr(l->builder, rare, tiny, "");
+    }
+    return otherwise_evaluate(l, insn, rare, result, operands);
+}
+
+static LLVMValueRef finish(Lower *l, const KirInsn *insn, LLVMValueRef result, bool underflows, LLVMValueRef operands[3]) {
+    const Format *f = format_of((KirType)insn->type);
+    return is_arm(insn) ? arm_result(l, insn, f, result, underflows, operands) : canonical(l, f, result);
+}
+
+// ---- arithmetic ---------------------------------------------------------------------------------------------------------------
+static LLVMValueRef arithmetic(Lower *l, const KirInsn *insn, const char *name, unsigned count, bool underflows) {
+    if (round_of(insn) != KIR_RDYN) return NULL;
+    LLVMValueRef operands[3] = {value_of(l, insn->a), count > 1 ? value_of(l, insn->b) : NULL, NULL};
+    LLVMValueRef result = strict(l, name, llvm_type(l, insn->type), operands, count, STRICT_ROUNDS);
+    return finish(l, insn, result, underflows, operands);
+}
+
+// x86 does not call infinity times zero invalid when a quiet NaN is added; the difference of two infinities is.
+static void raise_for_infinity_by_zero(Lower *l, const Format *f, LLVMValueRef a, LLVMValueRef b) {
+    LLVMTypeRef type = llvm_type(l, f->integer);
+    LLVMValueRef sizes[2] = {magnitude(l, f, as_bits(l, f, a)), magnitude(l, f, as_bits(l, f, b))};
+    LLVMValueRef smaller = intrinsic(l, "llvm.umin", &type, 1, sizes, 2), larger = intrinsic(l, "llvm.umax", &type, 1, sizes, 2);
+    LLVMValueRef invalid =
+        LLVMBuildAnd(l->builder, compare_bits(l, f, LLVMIntEQ, smaller, 0), compare_bits(l, f, LLVMIntEQ, larger, f->infinity), "");
+    LLVMValueRef x = LLVMBuildSelect(l->builder, invalid, number(l, f, f->infinity), number(l, f, 0), "");
+    strict(l, "llvm.experimental.constrained.fsub", LLVMTypeOf(x), (LLVMValueRef[]){x, x}, 2, STRICT_ROUNDS);
+}
+
+static LLVMValueRef multiply_add(Lower *l, const KirInsn *insn) {
+    if (round_of(insn) != KIR_RDYN || !l->features.fma) return NULL;
+    const Format *f = format_of((KirType)insn->type);
+    LLVMValueRef operands[3] = {value_of(l, insn->a), value_of(l, insn->b), value_of(l, insn->c)};
+    LLVMValueRef signs[3] = {operands[0], operands[1], operands[2]};
+    if (insn->aux & KIR_FP_NEG_PRODUCT) signs[0] = LLVMBuildFNeg(l->builder, signs[0], "");
+    if (insn->aux & KIR_FP_NEG_ADDEND) signs[2] = LLVMBuildFNeg(l->builder, signs[2], "");
+    LLVMValueRef result = strict(l, "llvm.experimental.constrained.fma", llvm_type(l, insn->type), signs, 3, STRICT_ROUNDS);
+    if (is_arm(insn)) return arm_result(l, insn, f, result, true, operands);
+    Paths p = split(l, is_nan(l, result));
+    begin_cold(l, &p);
+    raise_for_infinity_by_zero(l, f, operands[0], operands[1]);
+    return join(l, &p, result, canonical_nan(l, f));
+}
+
+// ---- minimum, maximum ---------------------------------------------------------------------------------------------------------
+// SSE gives its second operand if both are zeros, so both orders together have each sign.
+static LLVMValueRef ordered_min_max(Lower *l, const Format *f, bool max, LLVMValueRef a, LLVMValueRef b) {
+    static const char *const names[2][2] = {{"llvm.x86.sse.min.ss", "llvm.x86.sse2.min.sd"},
+                                            {"llvm.x86.sse.max.ss", "llvm.x86.sse2.max.sd"}};
+    bool wide = f == &twice;
+    LLVMTypeRef vector = LLVMVectorType(llvm_type(l, f->number), wide ? 2 : 4);
+    LLVMTypeRef bits = LLVMVectorType(llvm_type(l, f->integer), wide ? 2 : 4);
+    LLVMValueRef x = LLVMBuildInsertElement(l->builder, LLVMGetPoison(vector), a, const_i32(l, 0), "");
+    LLVMValueRef y = LLVMBuildInsertElement(l->builder, LLVMGetPoison(vector), b, const_i32(l, 0), "");
+    LLVMValueRef one = intrinsic(l, names[max][wide], NULL, 0, (LLVMValueRef[]){x, y}, 2);
+    LLVMValueRef other = intrinsic(l, names[max][wide], NULL, 0, (LLVMValueRef[]){y, x}, 2);
+    one = LLVMBuildBitCast(l->builder, one, bits, "");
+    other = LLVMBuildBitCast(l->builder, other, bits, "");
+    LLVMValueRef both = max ? LLVMBuildAnd(l->builder, one, other, "") : LLVMBuildOr(l->builder, one, other, "");
+    return LLVMBuildExtractElement(l->builder, LLVMBuildBitCast(l->builder, both, vector, ""), const_i32(l, 0), "");
+}
+
+static LLVMValueRef unordered_min_max(Lower *l, const KirInsn *insn, const Format *f, LLVMValueRef operands[3]) {
+    if (is_arm(insn)) return evaluate(l, insn, operands);
+    LLVMValueRef nan = canonical_nan(l, f), a = operands[0], b = operands[1];
+    if (!(insn->aux & KIR_FP_NUMBER)) return nan;
+    LLVMValueRef without_a = LLVMBuildSelect(l->builder, strict_compare(l, KIR_FUNORD, b, b), nan, b, "");
+    return LLVMBuildSelect(l->builder, strict_compare(l, KIR_FUNORD, a, a), without_a, a, "");
+}
+
+// The comparison raises what there is to raise. Minimum and maximum of SSE raise invalid for a quiet NaN too, so they stay behind it: LLVM
+// does not speculate calls of target intrinsics.
+static LLVMValueRef min_max(Lower *l, const KirInsn *insn) {
+    const Format *f = format_of((KirType)insn->type);
+    LLVMValueRef operands[3] = {value_of(l, insn->a), value_of(l, insn->b), NULL};
+    Paths p = split(l, strict_compare(l, KIR_FUNORD, operands[0], operands[1]));
+    LLVMValueRef hot = ordered_min_max(l, f, insn->op == KIR_FMAX, operands[0], operands[1]);
+    begin_cold(l, &p);
+    return join(l, &p, hot, unordered_min_max(l, insn, f, operands));
+}
+
+// ---- to integral values -------------------------------------------------------------------------------------------------------
+static LLVMValueRef copy_sign(Lower *l, LLVMValueRef to, LLVMValueRef from) {
+    LLVMTypeRef type = LLVMTypeOf(to);
+    return intrinsic(l, "llvm.copysign", &type, 1, (LLVMValueRef[]){to, from}, 2);
+}
+
+// Nearest, ties away from zero: every step is exact and raises nothing for numbers below 2^fraction.
+static LLVMValueRef round_away(Lower *l, const Format *f, LLVMValueRef x) {
+    LLVMTypeRef type = LLVMTypeOf(x);
+    LLVMValueRef whole = strict_round(l, KIR_RTZ, x);
+    LLVMValueRef rest = strict(l, "llvm.experimental.constrained.fsub", type, (LLVMValueRef[]){x, whole}, 2, STRICT_ROUNDS);
+    rest = intrinsic(l, "llvm.fabs", &type, 1, &rest, 1);
+    LLVMValueRef up = strict_compare(l, KIR_FGE, rest, number(l, f, bits_of_power(f, 0) - f->smallest));
+    LLVMValueRef step = LLVMBuildSelect(l->builder, up, number(l, f, bits_of_power(f, 0)), number(l, f, 0), "");
+    LLVMValueRef sum[2] = {whole, copy_sign(l, step, x)};
+    return strict(l, "llvm.experimental.constrained.fadd", type, sum, 2, STRICT_ROUNDS);
+}
+
+static LLVMValueRef round_away_guarded(Lower *l, const KirInsn *insn, const Format *f, LLVMValueRef operands[3]) {
+    LLVMValueRef bits = magnitude(l, f, as_bits(l, f, operands[0]));
+    Paths p = split(l, compare_bits(l, f, LLVMIntUGE, bits, bits_of_power(f, f->fraction)));
+    LLVMValueRef hot = copy_sign(l, round_away(l, f, operands[0]), operands[0]);
+    if (insn->aux & KIR_FP_EXACT) strict_raise_inexact(l, operands[0]);
+    begin_cold(l, &p);
+    return join(l, &p, hot, evaluate(l, insn, operands));
+}
+
+static LLVMValueRef to_integral(Lower *l, const KirInsn *insn) {
+    const Format *f = format_of((KirType)insn->type);
+    LLVMValueRef operands[3] = {value_of(l, insn->a), NULL, NULL};
+    if (round_of(insn) == KIR_RMM) return round_away_guarded(l, insn, f, operands);
+    LLVMValueRef result = strict_round(l, round_of(insn), operands[0]);
+    if (insn->aux & KIR_FP_EXACT) strict_raise_inexact(l, operands[0]);
+    return finish(l, insn, result, false, operands);
+}
+
+// ---- to and from integers -----------------------------------------------------------------------------------------------------
+// Conversions give the "indefinite" integer and raise invalid for what does not fit. As LLVM calls that result poison, it is frozen.
+static LLVMValueRef truncate(Lower *l, const char *name, unsigned type, LLVMValueRef x) {
+    return LLVMBuildFreeze(l->builder, strict(l, name, llvm_type(l, type), &x, 1, STRICT_CONVERTS), "");
+}
+
+// What the guest has instead of the indefinite integer: by the bits of x, as a comparison of numbers could be speculated. Negative numbers,
+// and they alone, have bits up to those of minus infinity as signed integers.
+static LLVMValueRef saturated(Lower *l, const KirInsn *insn, const Format *f, LLVMValueRef x) {
+    bool is_unsigned = insn->aux & KIR_FP_UNSIGNED;
+    uint64_t least = is_unsigned ? 0 : 1ull << (kir_type_bits((KirType)insn->type) - 1), greatest = least - 1;
+    LLVMValueRef bits = as_bits(l, f, x), low = const_int(l, insn->type, least), high = const_int(l, insn->type, greatest);
+    LLVMValueRef negative = compare_bits(l, f, LLVMIntSLE, bits, f->sign | f->infinity);
+    LLVMValueRef result = LLVMBuildSelect(l->builder, negative, low, high, "");
+    if (!(insn->aux & KIR_FP_NAN_ZERO)) return result;
+    LLVMValueRef nan = compare_bits(l, f, LLVMIntUGT, magnitude(l, f, bits), f->infinity);
+    return LLVMBuildSelect(l->builder, nan, const_int(l, insn->type, 0), result, "");
+}
+
+static LLVMValueRef rounded(Lower *l, const KirInsn *insn, const Format *f, LLVMValueRef x) {
+    if (round_of(insn) == KIR_RTZ) return x; // the conversion does it
+    return round_of(insn) == KIR_RMM ? round_away(l, f, x) : strict_round(l, round_of(insn), x);
+}
+
+// Rounded first where the conversion does not round as wanted; inexact is raised when the result is known to fit.
+static LLVMValueRef to_int_checked(Lower *l, const KirInsn *insn, const Format *f, LLVMValueRef operands[3]) {
+    bool is_unsigned = insn->aux & KIR_FP_UNSIGNED, truncates = round_of(insn) == KIR_RTZ;
+    const char *name = is_unsigned ? "llvm.experimental.constrained.fptoui" : "llvm.experimental.constrained.fptosi";
+    LLVMValueRef result = truncate(l, name, insn->type, rounded(l, insn, f, operands[0]));
+    uint64_t indefinite = is_unsigned ? ~0ull : 1ull << (kir_type_bits((KirType)insn->type) - 1);
+    LLVMValueRef rare = LLVMBuildICmp(l->builder, LLVMIntEQ, result, const_int(l, insn->type, indefinite), "");
+    Paths p = split(l, rare);
+    if (!truncates) strict_raise_inexact(l, operands[0]);
+    begin_cold(l, &p);
+    return join(l, &p, result, truncates ? saturated(l, insn, f, operands[0]) : evaluate(l, insn, operands));
+}
+
+// Without the host's unsigned conversion: from 0 up to a bound it is the signed one to 64 bits.
+static LLVMValueRef to_unsigned_by_bound(Lower *l, const KirInsn *insn, const Format *f, LLVMValueRef operands[3]) {
+    bool wide = insn->type == KIR_I64;
+    uint64_t bound = bits_of_power(f, wide ? 63 : 32);
+    if (!wide && f == &twice && round_of(insn) != KIR_RTZ) bound -= 1ull << 21; // 2^32 - 1: rounding up does not leave the range
+    Paths p = split(l, compare_bits(l, f, LLVMIntUGE, as_bits(l, f, operands[0]), bound));
+    LLVMValueRef hot = truncate(l, "llvm.experimental.constrained.fptosi", KIR_I64, rounded(l, insn, f, operands[0]));
+    if (round_of(insn) != KIR_RTZ) strict_raise_inexact(l, operands[0]);
+    if (!wide) hot = LLVMBuildTrunc(l->builder, hot, llvm_type(l, KIR_I32), "");
+    begin_cold(l, &p);
+    return join(l, &p, hot, evaluate(l, insn, operands));
+}
+
+static LLVMValueRef to_int(Lower *l, const KirInsn *insn) {
+    const Format *f = format_of(type_of(l, insn->a));
+    LLVMValueRef operands[3] = {value_of(l, insn->a), NULL, NULL};
+    bool by_bound = (insn->aux & KIR_FP_UNSIGNED) && !l->features.avx512;
+    return by_bound ? to_unsigned_by_bound(l, insn, f, operands) : to_int_checked(l, insn, f, operands);
+}
+
+static LLVMValueRef from_signed(Lower *l, const KirInsn *insn, LLVMValueRef x) {
+    return strict(l, "llvm.experimental.constrained.sitofp", llvm_type(l, insn->type), &x, 1, STRICT_ROUNDS | STRICT_CONVERTS);
+}
+
+// From 2^63 on: of the half, whose last bit also stands for the one that was lost.
+static LLVMValueRef from_unsigned_word(Lower *l, const KirInsn *insn, LLVMValueRef x) {
+    LLVMTypeRef type = llvm_type(l, insn->type);
+    if (l->features.avx512) return strict(l, "llvm.experimental.constrained.uitofp", type, &x, 1, STRICT_ROUNDS | STRICT_CONVERTS);
+    Paths p = split(l, LLVMBuildICmp(l->builder, LLVMIntSLT, x, const_int(l, KIR_I64, 0), ""));
+    LLVMValueRef hot = from_signed(l, insn, x);
+    begin_cold(l, &p);
+    LLVMValueRef one = const_int(l, KIR_I64, 1), last = LLVMBuildAnd(l->builder, x, one, "");
+    LLVMValueRef half = from_signed(l, insn, LLVMBuildOr(l->builder, LLVMBuildLShr(l->builder, x, one, ""), last, ""));
+    LLVMValueRef sum[2] = {half, half};
+    return join(l, &p, hot, strict(l, "llvm.experimental.constrained.fadd", type, sum, 2, STRICT_ROUNDS));
+}
+
+static LLVMValueRef from_int(Lower *l, const KirInsn *insn) {
+    LLVMValueRef x = value_of(l, insn->a);
+    bool is_unsigned = insn->aux & KIR_FP_UNSIGNED, narrow = type_of(l, insn->a) == KIR_I32;
+    if (narrow && is_unsigned) x = LLVMBuildZExt(l->builder, x, llvm_type(l, KIR_I64), "");
+    if (narrow && insn->type == KIR_F64) return LLVMBuildSIToFP(l->builder, x, llvm_type(l, KIR_F64), ""); // exact
+    if (round_of(insn) != KIR_RDYN) return NULL;
+    return is_unsigned && !narrow ? from_unsigned_word(l, insn, x) : from_signed(l, insn, x);
+}
+
+// ---- between formats ----------------------------------------------------------------------------------------------------------
+static LLVMValueRef between_formats(Lower *l, const KirInsn *insn) {
+    bool narrows = insn->type == KIR_F32;
+    if (narrows && round_of(insn) != KIR_RDYN) return NULL;
+    LLVMValueRef operands[3] = {value_of(l, insn->a), NULL, NULL};
+    const char *name = narrows ? "llvm.experimental.constrained.fptrunc" : "llvm.experimental.constrained.fpext";
+    StrictKind kind = narrows ? STRICT_ROUNDS | STRICT_CONVERTS : STRICT_CONVERTS;
+    return finish(l, insn, strict(l, name, llvm_type(l, insn->type), operands, 1, kind), narrows, operands);
+}
+
+// As lanes of a vector: one instruction, and no way through an integer register.
+static LLVMValueRef box(Lower *l, LLVMValueRef x) {
+    LLVMValueRef ones[2] = {LLVMGetPoison(llvm_type(l, KIR_F32)), number(l, &single, 0xffffffff)};
+    LLVMValueRef lanes = LLVMBuildInsertElement(l->builder, LLVMConstVector(ones, 2), x, const_i32(l, 0), "");
+    return LLVMBuildBitCast(l->builder, lanes, llvm_type(l, KIR_F64), "");
+}
+
+static LLVMValueRef unbox(Lower *l, LLVMValueRef x) {
+    LLVMValueRef boxed = compare_bits(l, &twice, LLVMIntUGE, as_bits(l, &twice, x), 0xffffffff00000000);
+    LLVMValueRef lanes = LLVMBuildBitCast(l->builder, x, LLVMVectorType(llvm_type(l, KIR_F32), 2), "");
+    LLVMValueRef low = LLVMBuildExtractElement(l->builder, lanes, const_i32(l, 0), "");
+    return likely(l, boxed, low, canonical_nan(l, &single));
+}
+
+// ---- classes ------------------------------------------------------------------------------------------------------------------
+// Bit 0 to 3: minus infinity, a negative normal, subnormal number, -0; the positive ones are 7 down to 4; signalling 8, quiet 9.
+static LLVMValueRef classify(Lower *l, const KirInsn *insn) {
+    const Format *f = format_of(type_of(l, insn->a));
+    LLVMTypeRef i64 = llvm_type(l, KIR_I64);
+    LLVMValueRef bits = as_bits(l, f, value_of(l, insn->a)), size = magnitude(l, f, bits), kind = const_int(l, KIR_I64, 0);
+    const uint64_t bounds[3] = {f->infinity, f->smallest, 1};
+    for (unsigned i = 0; i < 3; i++) {
+        LLVMValueRef below = compare_bits(l, f, LLVMIntULT, size, bounds[i]);
+        kind = LLVMBuildAdd(l->builder, kind, LLVMBuildZExt(l->builder, below, i64, ""), "");
+    }
+    LLVMValueRef negative = compare_bits(l, f, LLVMIntSLT, bits, 0);
+    LLVMValueRef positive = LLVMBuildSub(l->builder, const_int(l, KIR_I64, 7), kind, "");
+    LLVMValueRef quiet = compare_bits(l, f, LLVMIntUGE, size, f->infinity | f->quiet);
+    LLVMValueRef nan = LLVMBuildSelect(l->builder, quiet, const_int(l, KIR_I64, 9), const_int(l, KIR_I64, 8), "");
+    LLVMValueRef place = LLVMBuildSelect(l->builder, negative, kind, positive, "");
+    place = LLVMBuildSelect(l->builder, compare_bits(l, f, LLVMIntUGT, size, f->infinity), nan, place, "");
+    return LLVMBuildShl(l->builder, const_int(l, KIR_I64, 1), place, "");
+}
+
+// ---- the environment: Cpu.guest_mxcsr is free while the guest's MXCSR is in use ---------------------------------------------------
+enum { MXCSR_FLAGS = 0x3d, MXCSR_ROUND = 3 << 13, MXCSR_ROUND_SHIFT = 13 };
+
+// LLVM takes these for accesses to their operand alone; they are effects that stay where they are.
+static void access_mxcsr(Lower *l, const char *name) {
+    LLVMValueRef slot = cpu_field(l, l->request->layout.guest_mxcsr);
+    LLVMValueRef call = intrinsic(l, name, NULL, 0, &slot, 1);
+    unsigned memory = LLVMGetEnumAttributeKindForName("memory", 6);
+    LLVMRemoveEnumAttributeAtIndex(LLVMGetCalledValue(call), (LLVMAttributeIndex)LLVMAttributeFunctionIndex, memory);
+    LLVMRemoveCallSiteEnumAttribute(call, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, memory);
+}
+
+static LLVMValueRef read_mxcsr(Lower *l) {
+    access_mxcsr(l, "llvm.x86.sse.stmxcsr");
+    return load_cpu(l, llvm_type(l, KIR_I32), l->request->layout.guest_mxcsr, "mxcsr");
+}
+
+// Writing costs far more than reading, and flags and modes are mostly set to what they are.
+static void change_mxcsr(Lower *l, uint32_t mask, LLVMValueRef bits) {
+    LLVMValueRef now = read_mxcsr(l);
+    LLVMValueRef wanted = LLVMBuildOr(l->builder, LLVMBuildAnd(l->builder, now, const_i32(l, ~mask), ""), bits, "");
+    LLVMBasicBlockRef change = new_block(l, "ldmxcsr"), done = new_block(l, "join");
+    branch_if(l, LLVMBuildICmp(l->builder, LLVMIntEQ, now, wanted, ""), done, change, 0, 0);
+    LLVMPositionBuilderAtEnd(l->builder, change);
+    store_cpu(l, wanted, l->request->layout.guest_mxcsr);
+    access_mxcsr(l, "llvm.x86.sse.ldmxcsr");
+    LLVMBuildBr(l->builder, done);
+    LLVMPositionBuilderAtEnd(l->builder, done);
+}
+
+// Bit `from` of x at place `to`.
+static LLVMValueRef move_bit(Lower *l, LLVMValueRef x, int from, int to) {
+    LLVMValueRef bit = LLVMBuildAnd(l->builder, x, const_i32(l, 1u << from), ""), by = const_i32(l, (uint32_t)abs(to - from));
+    return to > from ? LLVMBuildShl(l->builder, bit, by, "") : LLVMBuildLShr(l->builder, bit, by, "");
+}
+
+static const uint8_t mxcsr_places[5] = {5, 4, 3, 2, 0}; // of inexact, underflow, overflow, division by zero, invalid: KirFflags
+
+static LLVMValueRef get_flags(Lower *l) {
+    LLVMValueRef mxcsr = read_mxcsr(l), flags = const_i32(l, 0);
+    for (int i = 0; i < 5; i++) flags = LLVMBuildOr(l->builder, flags, move_bit(l, mxcsr, mxcsr_places[i], i), "");
+    return LLVMBuildZExt(l->builder, flags, llvm_type(l, KIR_I64), "");
+}
+
+static LLVMValueRef set_flags(Lower *l, const KirInsn *insn) {
+    LLVMValueRef flags = LLVMBuildTrunc(l->builder, value_of(l, insn->a), llvm_type(l, KIR_I32), ""), bits = const_i32(l, 0);
+    for (int i = 0; i < 5; i++) bits = LLVMBuildOr(l->builder, bits, move_bit(l, flags, i, mxcsr_places[i]), "");
+    change_mxcsr(l, MXCSR_FLAGS, bits);
+    return flags;
+}
+
+// Two bits of MXCSR's rounding field for each of KIR_RNE to KIR_RUP, in one number; all else is to nearest.
+static LLVMValueRef set_round(Lower *l, const KirInsn *insn) {
+    const uint64_t table = 0 << 0 | 3 << 2 | 1 << 4 | 2 << 6;
+    LLVMValueRef mode = value_of(l, insn->a);
+    LLVMValueRef known = LLVMBuildICmp(l->builder, LLVMIntULE, mode, const_int(l, KIR_I64, KIR_RUP), "");
+    mode = LLVMBuildSelect(l->builder, known, mode, const_int(l, KIR_I64, KIR_RNE), "");
+    LLVMValueRef place = LLVMBuildAdd(l->builder, mode, mode, "");
+    LLVMValueRef field = LLVMBuildLShr(l->builder, const_int(l, KIR_I64, table << MXCSR_ROUND_SHIFT), place, "");
+    field = LLVMBuildTrunc(l->builder, field, llvm_type(l, KIR_I32), "");
+    change_mxcsr(l, MXCSR_ROUND, LLVMBuildAnd(l->builder, field, const_i32(l, MXCSR_ROUND), ""));
+    return mode;
+}
+
+// ---- all of them --------------------------------------------------------------------------------------------------------------
+LLVMValueRef lower_float(Lower *l, const KirInsn *insn) {
+    LLVMTypeRef type = llvm_type(l, insn->type);
+    switch (insn->op) {
+    case KIR_FADD: return arithmetic(l, insn, "llvm.experimental.constrained.fadd", 2, false);
+    case KIR_FSUB: return arithmetic(l, insn, "llvm.experimental.constrained.fsub", 2, false);
+    case KIR_FMUL: return arithmetic(l, insn, "llvm.experimental.constrained.fmul", 2, true);
+    case KIR_FDIV: return arithmetic(l, insn, "llvm.experimental.constrained.fdiv", 2, true);
+    case KIR_FSQRT: return arithmetic(l, insn, "llvm.experimental.constrained.sqrt", 1, false);
+    case KIR_FMA: return multiply_add(l, insn);
+    case KIR_FMIN:
+    case KIR_FMAX: return min_max(l, insn);
+    case KIR_FCMP: return strict_compare(l, (KirFcmp)insn->aux, value_of(l, insn->a), value_of(l, insn->b));
+    case KIR_FTOI: return to_int(l, insn);
+    case KIR_ITOF: return from_int(l, insn);
+    case KIR_FTOF: return between_formats(l, insn);
+    case KIR_FROUND: return to_integral(l, insn);
+    case KIR_FNEG: return LLVMBuildFNeg(l->builder, value_of(l, insn->a), "");
+    case KIR_FABS: return intrinsic(l, "llvm.fabs", &type, 1, (LLVMValueRef[]){value_of(l, insn->a)}, 1);
+    case KIR_FCOPYSIGN: return copy_sign(l, value_of(l, insn->a), value_of(l, insn->b));
+    case KIR_FCLASS: return classify(l, insn);
+    case KIR_NANBOX: return box(l, value_of(l, insn->a));
+    case KIR_NANUNBOX: return unbox(l, value_of(l, insn->a));
+    case KIR_FGETFLAGS: return get_flags(l);
+    case KIR_FSETFLAGS: return set_flags(l, insn);
+    case KIR_FSETROUND: return set_round(l, insn);
+    default: return NULL;
+    }
+}

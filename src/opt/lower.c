@@ -331,6 +331,8 @@ static void lower_block(Lower *l, uint32_t number) {
     l->insn_pc = l->kir->pc;
     l->dirty = l->blocks[number].dirty;
     l->values = arena_alloc(l->arena, l->kir->count * sizeof *l->values);
+    l->exact = arena_alloc(l->arena, l->kir->count * sizeof *l->exact);
+    mark_exact_values(l->kir, !(l->request->assumptions & TRACE_NO_FAULT_HANDLER), l->exact);
     LLVMPositionBuilderAtEnd(l->builder, l->blocks[number].code);
     for (l->index = 0; l->index < l->kir->count; l->index++) lower_insn(l, &l->kir->insns[l->index]);
 }

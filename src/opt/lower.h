@@ -74,6 +74,7 @@ typedef struct Lower {
     uint32_t index;       // of the instruction
     uint64_t insn_pc;     // of the guest instruction
     LLVMValueRef *values; // by KirRef
+    bool *exact;          // by KirRef: somebody looks at the bits of a NaN (mark_exact_values)
     GlobalSet dirty;
     // What comes out:
     TraceExit *exits;
@@ -122,6 +123,26 @@ LLVMValueRef lower_integer(Lower *l, const KirInsn *insn);
 LLVMValueRef lower_memory(Lower *l, const KirInsn *insn); // never NULL, but for FENCE (which is an effect)
 LLVMValueRef lower_float(Lower *l, const KirInsn *insn);
 LLVMValueRef lower_vector(Lower *l, const KirInsn *insn);
+
+// ---- float.c, for itself and vector.c
+// Which values of the block somebody sees bit by bit; the others may be any NaN where they should be the canonical one. exact_faults:
+// registers are looked at where a fault is possible.
+void mark_exact_values(const KirBlock *block, bool exact_faults, bool *exact);
+// A constrained intrinsic: raises flags when and where the guest expects it. Overloaded on its result, and on its operand if it converts.
+typedef enum StrictKind { STRICT_ROUNDS = 1, STRICT_CONVERTS = 2 } StrictKind;
+LLVMValueRef strict(Lower *l, const char *name, LLVMTypeRef result, LLVMValueRef *operands, unsigned count, StrictKind kind);
+LLVMValueRef strict_compare(Lower *l, KirFcmp kind, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef strict_round(Lower *l, unsigned round, LLVMValueRef x); // not inexact, not KIR_RMM
+void strict_raise_inexact(Lower *l, LLVMValueRef x);                 // if x is no integral value
+// A cold path: p = split(l, rare); hot = ...; begin_cold(l, &p); cold = ...; result = join(l, &p, hot, cold).
+typedef struct Paths {
+    LLVMBasicBlockRef hot, cold, join;
+} Paths;
+Paths split(Lower *l, LLVMValueRef rare);
+void begin_cold(Lower *l, Paths *p);
+LLVMValueRef join(Lower *l, const Paths *p, LLVMValueRef hot, LLVMValueRef cold);
+// The evaluator's result in the rare case.
+LLVMValueRef otherwise_evaluate(Lower *l, const KirInsn *insn, LLVMValueRef rare, LLVMValueRef hot, LLVMValueRef operands[3]);
 
 // ---- call.c
 LLVMValueRef lower_call(Lower *l, const KirInsn *insn); // NULL if the helper has no result

@@ -116,9 +116,9 @@ static LowerFeatures features_for(uint32_t options) {
         .lzcnt = strstr(host_features, "+lzcnt") && !(options & TRACE_NO_BMI),
     };
     f.avx2 = f.avx && __builtin_cpu_supports("avx2");
-    f.avx512 =
-        f.avx && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     f.fma = f.avx && __builtin_cpu_supports("fma") && !(options & TRACE_NO_FMA);
+    f.avx512 = f.fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512dq"); // LLVM has no AVX-512 without FMA
     f.f16c = f.avx && strstr(host_features, "+f16c");
     return f;
 }
