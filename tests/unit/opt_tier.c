@@ -58,11 +58,15 @@ static void take_exit(Cpu *cpu, const HostCompiled *trace, OptRun *run) {
     bug("the trace was left by another one's exit");
 }
 
+void opt_tier_describe(Engine *engine, const KirWorld *world, TraceRequest *request) {
+    host_describe(engine->host, request);
+    request->world = *world;
+}
+
 OptRun opt_tier_run(Engine *engine, Cpu *cpu, const KirWorld *world, TraceRequest *request, Arena *arena) {
     OptRun run = {.way = OPT_LEFT};
     HostCompiled trace;
-    host_describe(engine->host, request);
-    request->world = *world;
+    opt_tier_describe(engine, world, request);
     if (!compile(request, arena, &run.result)) {
         run.reason = REASON_BAD_REQUEST;
         return run;

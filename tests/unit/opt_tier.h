@@ -19,4 +19,7 @@ typedef struct OptRun {
 // once, from the cpu's state. Request and result go through their serialised forms. cpu->pc is where to go on.
 OptRun opt_tier_run(Engine *engine, Cpu *cpu, const KirWorld *world, TraceRequest *request, Arena *arena);
 
+// Fills in what the host says about a request, and the world.
+void opt_tier_describe(Engine *engine, const KirWorld *world, TraceRequest *request);
+
 #endif
