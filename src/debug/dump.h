@@ -4,11 +4,16 @@
 #ifndef KILN_DEBUG_DUMP_H
 #define KILN_DEBUG_DUMP_H
 
-#include "engine/block.h"
+#include "engine/trace.h"
 
 void dump_guest_code(Engine *engine, const KirBlock *kir, const uint8_t *bytes, size_t size);
 void dump_kir(Engine *engine, const KirBlock *kir, bool optimised);
 void dump_host_code(Engine *engine, const Block *block);
+// One line a trace; for first forms with -d op_opt or out_asm, what it was made of.
+void dump_trace(Engine *engine, const Trace *trace, const KirBlock *kir);
+void dump_trace_end(Engine *engine, const Trace *trace, Reason reason);
+// -d llvm,llvm_opt,trace_asm
+void dump_trace_text(Engine *engine, const Trace *trace, const TraceResult *result);
 void dump_execution(const Cpu *cpu);
 
 #endif

@@ -99,7 +99,13 @@ static void note_page(BlockTable *table, uint64_t page, Block *block) {
     *bucket = entry;
 }
 
+Block *block_by_id(const BlockTable *table, uint32_t id) {
+    const BlockList *list = table->by_address;
+    return id < list->count ? list->at[id] : NULL;
+}
+
 void block_insert(BlockTable *table, Block *block) {
+    block->id = table->by_address->count;
     if (table->used * 2 >= table->slots->capacity) rehash(table);
     append(table, block);
     uint64_t first = block->pc >> GUEST_PAGE_BITS, last = (block->pc + block->guest_bytes - 1) >> GUEST_PAGE_BITS;

@@ -9,8 +9,10 @@
 #define KILN_ENGINE_BLOCK_H
 
 #include "host/host.h"
+#include "hot/hot.h"
 
 struct Block {
+    uint32_t id; // what the hot-path engine knows it by: counts from 0 since the last time all were forgotten
     uint64_t pc;
     uint32_t mode;
     uint32_t guest_bytes, guest_insns;
@@ -21,6 +23,17 @@ struct Block {
     const KirBlock *kir;  // interpreter
     ExitRecord *incoming; // exits of other blocks that are linked to this one
     const uint8_t *code;  // the bytes it was made of, if they may change (engine/code.c)
+    // Traces (trace.h). Whoever enters the block does so at `entry`: its own code, a counter in front of it, or a trace.
+    const uint8_t *entry;
+    HeadRecord *counter; // NULL: it has never counted
+    uint8_t *counter_code;
+    struct Trace *trace; // that begins here and is in use
+    HotHead hot;
+    bool seen;      // it has been executed, or is about to be
+    bool loop_head; // of an O-shaped trace, or annotated
+    bool annotated;
+    bool is_trace;  // it is the code of a trace
+    bool in_traces; // of some trace
 };
 
 typedef struct PageEntry PageEntry;
@@ -57,6 +70,8 @@ Block *block_at_host(const BlockTable *table, const uint8_t *address);
 void block_insert(BlockTable *table, Block *block);
 // Calls `each` for every valid block that overlaps guest bytes [start, end).
 void blocks_in_range(BlockTable *table, uint64_t start, uint64_t end, void (*each)(void *context, Block *block), void *context);
+// By BlockTable's numbers; NULL: none.
+Block *block_by_id(const BlockTable *table, uint32_t id);
 // Takes it out of the lookup by pc.
 void block_remove(BlockTable *table, Block *block);
 

@@ -24,40 +24,53 @@ static size_t size_within(int resource, size_t size) {
 }
 
 static uint8_t *reserve(size_t size) {
-    void *p = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         fatal_code(EXIT_CANNOT_RUN,
                    "cannot reserve %zu MiB of address space for translated code: %s (is the limit `ulimit -v` too small?)",
-                   2 * size >> 20, strerror(errno));
+                   size >> 20, strerror(errno));
     return p;
 }
 
-static void map_twice(CodeMemory *memory) {
-    size_t size = (size_t)(memory->code_end - memory->code);
+static ptrdiff_t map_twice(uint8_t *code_start, size_t size) {
     int fd = memfd_create("kiln-code", MFD_CLOEXEC);
     if (fd < 0 || ftruncate(fd, (off_t)size) != 0) fatal("cannot make memory for translated code: %s", strerror(errno));
-    void *code = mmap(memory->code, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
+    void *code = mmap(code_start, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
     void *view = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (code == MAP_FAILED || view == MAP_FAILED)
         fatal("cannot make executable memory: %s (does a security policy forbid it?)", strerror(errno));
     madvise(code, size, MADV_DONTFORK);
     madvise(view, size, MADV_DONTFORK);
-    memory->write_delta = (uint8_t *)view - memory->code;
     close(fd);
+    return (uint8_t *)view - code_start;
 }
 
-void code_memory_init(CodeMemory *memory) {
+// The code of both lies in one piece, blocks first.
+static size_t code_bytes(const CodeMemory *memory, const CodeMemory *traces) {
+    return (size_t)(memory->code_end - memory->code) + (size_t)(traces->code_end - traces->code);
+}
+
+void code_memory_init(CodeMemory *memory, CodeMemory *traces, size_t trace_bytes) {
     size_t size = size_within(RLIMIT_DATA, size_within(RLIMIT_AS, MOST));
-    memory->code = reserve(size);
-    memory->code_end = memory->data = memory->code + size;
-    memory->data_end = memory->data + size;
-    if (mprotect(memory->code, size, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) map_twice(memory);
-    if (mprotect(memory->data, size, PROT_READ | PROT_WRITE) != 0)
+    if (trace_bytes > size) trace_bytes = size;
+    uint8_t *start = reserve(2 * (size + trace_bytes));
+    memory->code = start;
+    traces->code = memory->code_end = memory->code + size;
+    memory->data = traces->code_end = traces->code + trace_bytes;
+    traces->data = memory->data_end = memory->data + size;
+    traces->data_end = traces->data + trace_bytes;
+    size_t code = code_bytes(memory, traces);
+    if (mprotect(start, code, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) memory->write_delta = map_twice(start, code);
+    traces->write_delta = memory->write_delta;
+    if (mprotect(memory->data, size + trace_bytes, PROT_READ | PROT_WRITE) != 0)
         fatal("cannot make memory for translated code: %s (is the limit `ulimit -d` too small?)", strerror(errno));
     code_memory_reset(memory);
+    code_memory_reset(traces);
 }
 
-void code_memory_after_fork(CodeMemory *memory) { map_twice(memory); }
+void code_memory_after_fork(CodeMemory *memory, CodeMemory *traces) {
+    memory->write_delta = traces->write_delta = map_twice(memory->code, code_bytes(memory, traces));
+}
 
 void code_memory_reset(CodeMemory *memory) {
     memory->code_next = memory->code;

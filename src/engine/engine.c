@@ -38,6 +38,12 @@ static uint32_t skipped_passes(const EngineOptions *options) {
     return 0;
 }
 
+// Execution that is watched block by block has no paths.
+static bool is_tracing(const EngineOptions *options) {
+    return options->mode != ENGINE_NONE && options->tier == TIER_FAST && !options->no_link && options->max_block_insns != 1 &&
+           !(options->log_mask & (ENGINE_LOG_EXEC | ENGINE_LOG_CPU));
+}
+
 Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOptions *options) {
     Engine *engine = calloc(1, sizeof *engine);
     if (!engine) fatal("out of memory");
@@ -45,7 +51,10 @@ Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOpt
     engine->hooks = *hooks;
     engine->options = *options;
     block_table_init(&engine->blocks);
-    code_memory_init(&engine->memory);
+    engine->tracing = is_tracing(options);
+    engine->optimizer.channel = -1;
+    code_memory_init(&engine->memory, &engine->traces.memory, engine->tracing ? options->trace_cache : 0);
+    if (engine->tracing) trace_cache_init(&engine->traces);
     engine->host = host_new(guest, &engine->options, &engine->memory);
     guard_ibc(empty_ibc);
     engine->skipped_passes = skipped_passes(options);
@@ -124,26 +133,38 @@ static Block *left_by_record(Cpu *cpu, ExitRecord *record) {
     Engine *engine = cpu->engine;
     cpu->pc = record->exit.target;
     if (record->exit.kind == KIR_EXIT_EXCEPTION) {
+        if (record->exit.code == KIR_EXC_MISALIGNED_ADDRESS) cpu->fault.address = cpu->fault_address;
         raise_exception(cpu, (KirException)record->exit.code);
         return NULL;
     }
     if (!record->jump || cpu->poll) return NULL;
     // Making the target may empty the code memory, and the record with it.
-    uint64_t flushes = engine->counters.code_flushes;
+    uint64_t epoch = engine->epoch;
     Block *target = engine_block(engine, cpu->pc, cpu->mode);
-    if (engine->counters.code_flushes == flushes) link_exit(engine, record, target);
-    bool still_there = engine->counters.code_flushes == flushes && !target->invalid;
-    return still_there ? target : NULL;
+    if (engine->epoch != epoch) return NULL;
+    if (engine->tracing) {
+        const Block *from = record->block;
+        bool backward = target->pc < from->pc + from->guest_bytes || target->pc == from->pc;
+        head_arrival(engine, target, from->is_trace ? HOT_BY_TRACE_EXIT : HOT_BY_LINK, backward);
+        if (engine->epoch != epoch) return NULL;
+    }
+    link_exit(engine, record, target);
+    return engine->epoch == epoch && !target->invalid ? target : NULL;
 }
 
 static Block *left_indirectly(Cpu *cpu, bool is_return) {
     Engine *engine = cpu->engine;
     if (cpu->poll || engine->options.no_link || engine_breakpoint_at(engine, cpu->pc)) return NULL;
     Block *target = engine_block(engine, cpu->pc, cpu->mode);
+    if (engine->tracing) {
+        uint64_t epoch = engine->epoch;
+        head_arrival(engine, target, HOT_BY_INDIRECT, false);
+        if (engine->epoch != epoch || target->invalid) return NULL;
+    }
     size_t index = ibc_index(engine, cpu->pc) + (is_return ? CPU_IBC_ENTRIES : 0);
     IbcEntry *entry = &cpu->ibc_real[index];
     cpu->ibc_used |= UINT64_C(1) << index / IBC_PART;
-    entry->code = target->host.code;
+    entry->code = (void *)(uintptr_t)target->entry;
     entry->pc = cpu->pc;
     count_more(&engine->counters.ibc_fills, 1);
     return target;
@@ -160,31 +181,48 @@ static void take_fault(Cpu *cpu) {
     }
 }
 
+static bool is_head(const void *record) { return ((uintptr_t)record & HOST_HEAD_TAG_MASK) == HOST_HEAD_TAG; }
+
 // Runs blocks until a hook has been called or somebody wants to look between two of them.
 static void step_fast(Cpu *cpu) {
     Engine *engine = cpu->engine;
     Block *block = engine_block(engine, cpu->pc, cpu->mode);
+    if (engine->tracing) {
+        uint64_t epoch = engine->epoch;
+        head_arrival(engine, block, HOT_BY_ENGINE, false);
+        if (engine->epoch != epoch || block->invalid) return;
+    }
     do {
         count_more(&engine->counters.dispatches, 1);
-        host_enter(engine->host, cpu, block->host.code);
+        host_enter(engine->host, cpu, block->entry);
         void *record = cpu->exit_record;
         block = NULL;
         if (!record || record == HOST_EXIT_RETURN) block = left_indirectly(cpu, record != NULL);
         else if (record == HOST_EXIT_FAULT || record == HOST_EXIT_RAISED) take_fault(cpu);
+        else if (is_head(record)) block = head_hot(cpu, (HeadRecord *)((uint8_t *)record - HOST_HEAD_TAG));
         else block = left_by_record(cpu, record);
     } while (block && !engine->stepwise && !engine->watcher && !__atomic_load_n(&cpu->poll, __ATOMIC_RELAXED));
+}
+
+RunOutcome run_interpreter(Cpu *cpu, const KirBlock *kir) {
+    RunOutcome outcome = {.code = KIR_EXC_RESUME};
+    outcome.how = interp_run(cpu, kir, &outcome.code);
+    return outcome;
+}
+
+void take_outcome(Cpu *cpu, RunOutcome outcome) {
+    switch (outcome.how) {
+    case INTERP_CONTINUE: break;
+    case INTERP_EXCEPTION: raise_exception(cpu, outcome.code); break;
+    case INTERP_FAULT: take_fault(cpu); break;
+    }
 }
 
 static void interpret(Cpu *cpu, const KirBlock *kir) {
     Counters *counters = &cpu->engine->counters;
     count_more(&counters->interp_blocks, 1);
     count_more(&counters->interp_insns, kir->guest_insns);
-    KirException code = KIR_EXC_RESUME;
-    switch (interp_run(cpu, kir, &code)) {
-    case INTERP_CONTINUE: break;
-    case INTERP_EXCEPTION: raise_exception(cpu, code); break;
-    case INTERP_FAULT: take_fault(cpu); break;
-    }
+    take_outcome(cpu, run_interpreter(cpu, kir));
 }
 
 static void step_interpreted(Cpu *cpu) { interpret(cpu, engine_block(cpu->engine, cpu->pc, cpu->mode)->kir); }
@@ -203,6 +241,15 @@ static void update_mode(Cpu *cpu) {
 static EngineWatch ask_watcher(Cpu *cpu) {
     EngineWatcher watcher = __atomic_load_n(&cpu->engine->watcher, __ATOMIC_ACQUIRE);
     return watcher ? watcher(cpu) : WATCH_GO_ON;
+}
+
+// Between two runs of generated code; not each time, as it is a system call.
+static void take_answers(Engine *engine) {
+    enum { EVERY = 16 };
+    if (++engine->optimizer.passed % EVERY) return;
+    world_lock(engine);
+    optimizer_take(engine);
+    world_unlock(engine);
 }
 
 void engine_run(Cpu *cpu) {
@@ -225,6 +272,7 @@ void engine_run(Cpu *cpu) {
         EngineWatch watch = ask_watcher(cpu);
         if (watch == WATCH_AGAIN) continue;
         update_mode(cpu);
+        if (cpu->engine->optimizer.waiting) take_answers(cpu->engine);
         if (traced) dump_execution(cpu);
         world_enter(cpu);
         if (watch == WATCH_ONE_INSN || cpu->one_insn) step_one_insn(cpu);
@@ -234,8 +282,17 @@ void engine_run(Cpu *cpu) {
     }
 }
 
+static void print_reasons(const Engine *engine, FILE *out) {
+    for (unsigned reason = REASON_NONE + 1; reason < REASON_COUNT; reason++) {
+        if (!engine->reasons[reason]) continue;
+        fprintf(out, "reason %-19s %14llu  %s\n", reason_name(reason), (unsigned long long)engine->reasons[reason],
+                reason_meaning(reason));
+    }
+}
+
 void engine_stats(Engine *engine, FILE *out) {
 #define COUNTER(name, meaning) fprintf(out, "%-26s %14llu  %s\n", #name, (unsigned long long)engine->counters.name, meaning);
 #include "engine/counters.def"
 #undef COUNTER
+    print_reasons(engine, out);
 }

@@ -9,6 +9,7 @@
 
 #include "engine/cpu.h"
 #include "guest/guest.h"
+#include "hot/hot.h"
 #include <stdio.h>
 
 typedef enum EngineTier { TIER_INTERP, TIER_FAST } EngineTier;
@@ -19,6 +20,13 @@ typedef enum GuestCodeKind {
     GUEST_CODE_WRITABLE, // by stores to its address
     GUEST_CODE_SHARED,   // also through another mapping, or by another process
 } GuestCodeKind;
+// What happens to hot paths (HQEMU's names: hybrids, hybridm are hybrid-sync, hybrid).
+typedef enum EngineMode {
+    ENGINE_NONE,        // blocks alone
+    ENGINE_BLOCK,       // every block through the optimizer (tests)
+    ENGINE_HYBRID_SYNC, // traces; the guest waits for the optimizer
+    ENGINE_HYBRID,      // traces; the optimizer works beside the guest
+} EngineMode;
 
 typedef struct EngineHooks {
     // Called on the cpu's own thread, outside generated code, all homes right. Execution goes on at cpu->pc afterwards,
@@ -43,6 +51,12 @@ typedef struct EngineHooks {
     bool (*gone)(const Cpu *cpu);
     // Name of the guest function at pc for logs, or NULL.
     const char *(*symbol)(uint64_t pc, uint64_t *offset);
+    // A socket on which channels to the optimizer can be opened (base/channel.h), which is started if need be; the descriptor stays the
+    // Linux layer's. -1: there is none; less: not now.
+    int (*optimizer_hub)(void);
+    // Hides a descriptor from the guest; the variable must stay where it is until close_fd. False: not possible, it was closed.
+    bool (*keep_fd)(int *fd);
+    void (*close_fd)(int *fd);
 } EngineHooks;
 
 // Guest addresses, both inclusive.
@@ -52,17 +66,26 @@ typedef struct LogRange {
 
 typedef struct EngineOptions {
     EngineTier tier;
-    unsigned max_block_insns;    // 1 for one-insn-per-tb
-    uint32_t disabled_passes;    // bit i: pass i of kir_passes is off
-    uint64_t features;           // of the chosen cpu model
-    uint32_t log_mask;           // ENGINE_LOG_*
-    FILE *log;                   // NULL: stderr
-    bool no_bmi, no_fma, no_avx; // test fallbacks: behave as if the host lacked them
-    bool no_link;                // every exit goes through the dispatch loop
-    bool measure;                // count nanoseconds too (--stats)
-    bool guard_code;             // changed code is seen without an instruction that says so (engine/guard.c)
-    bool shared_memory;          // assume from the start that guest memory is shared (tests)
-    LogRange *log_ranges;        // what dumps of code are restricted to; none: everything
+    EngineMode mode;
+    HotParams hot;
+    unsigned trace_limit;              // so many traces are made and no more; 0: no limit
+    size_t trace_cache;                // bytes of code
+    bool trace_cache_stop;             // no more traces when it is full
+    int64_t second_after;              // a trace asks for its second form after so many executions; -1: when it pays
+    uint32_t optimizer_options;        // TRACE_WANT_TEXT ... (ir/request.h)
+    uint32_t optimizer_disabled;       // bit i: pass i of the optimizer is off
+    const HotAnnotations *annotations; // known loop heads
+    unsigned max_block_insns;          // 1 for one-insn-per-tb
+    uint32_t disabled_passes;          // bit i: pass i of kir_passes is off
+    uint64_t features;                 // of the chosen cpu model
+    uint32_t log_mask;                 // ENGINE_LOG_*
+    FILE *log;                         // NULL: stderr
+    bool no_bmi, no_fma, no_avx;       // test fallbacks: behave as if the host lacked them
+    bool no_link;                      // every exit goes through the dispatch loop
+    bool measure;                      // count nanoseconds too (--stats)
+    bool guard_code;                   // changed code is seen without an instruction that says so (engine/guard.c)
+    bool shared_memory;                // assume from the start that guest memory is shared (tests)
+    LogRange *log_ranges;              // what dumps of code are restricted to; none: everything
     size_t log_range_count;
     bool eval_all; // every operation that kir_eval knows goes through it (tests the fallback path)
 } EngineOptions;
@@ -76,7 +99,11 @@ enum {
     ENGINE_LOG_CPU = 32,
     ENGINE_LOG_PAGE = 64,
     ENGINE_LOG_STRACE = 128,
-    ENGINE_LOG_UNIMP = 256
+    ENGINE_LOG_UNIMP = 256,
+    ENGINE_LOG_TRACE = 512,
+    ENGINE_LOG_LLVM = 1024,
+    ENGINE_LOG_LLVM_OPT = 2048,
+    ENGINE_LOG_TRACE_ASM = 4096
 };
 
 // One engine a process. Never fails (fatal message if no code memory can be had).
@@ -133,6 +160,8 @@ void engine_unlock(Engine *engine);
 // called on the guest thread, outside generated code, before memory becomes visible to another thread (CLONE_VM) or process (a
 // shared mapping that can be written). Idempotent.
 void engine_memory_is_shared(Engine *engine);
+// From now on registers must be exact at faults. To be called before the guest's handler of such a signal is installed. Idempotent.
+void engine_faults_are_handled(Engine *engine);
 // Any block in this range? (for deciding whether a write must be caught)
 bool engine_has_code(Engine *engine, uint64_t start, uint64_t end);
 

@@ -11,14 +11,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static const HostFault *find_fault(const Block *block, uint32_t offset) {
-    uint32_t low = 0, high = block->host.fault_count;
+static const HostFault *find_fault(const HostCompiled *host, uint32_t offset) {
+    uint32_t low = 0, high = host->fault_count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        if (block->host.faults[middle].offset < offset) low = middle + 1;
+        if (host->faults[middle].offset < offset) low = middle + 1;
         else high = middle;
     }
-    return low < block->host.fault_count && block->host.faults[low].offset == offset ? &block->host.faults[low] : NULL;
+    return low < host->fault_count && host->faults[low].offset == offset ? &host->faults[low] : NULL;
 }
 
 static void note_fault(Cpu *cpu, int signal, const siginfo_t *info, const void *ucontext) {
@@ -27,12 +27,23 @@ static void note_fault(Cpu *cpu, int signal, const siginfo_t *info, const void *
     count_more(&cpu->engine->counters.faults, 1);
 }
 
-static bool fault_in_block(Cpu *cpu, int signal, const siginfo_t *info, void *ucontext, const uint8_t *pc) {
-    const Block *block = block_at_host(&cpu->engine->blocks, pc);
-    if (!block) return false;
-    const HostFault *fault = find_fault(block, (uint32_t)(pc - block->host.code));
-    if (!fault) return false;
-    cpu->pc = fault->pc;
+// What lies at the host address, block or trace; NULL: neither.
+static const HostCompiled *code_at(const Engine *engine, const uint8_t *pc, const Trace **trace) {
+    *trace = trace_at_host(&engine->traces, pc);
+    if (*trace) return &(*trace)->code.host;
+    const Block *block = block_at_host(&engine->blocks, pc);
+    return block ? &block->host : NULL;
+}
+
+static bool fault_in_code(Cpu *cpu, int signal, const siginfo_t *info, void *ucontext, const uint8_t *pc) {
+    const Trace *trace;
+    const HostCompiled *host = code_at(cpu->engine, pc, &trace);
+    if (!host) return false;
+    const HostFault *fault = find_fault(host, (uint32_t)(pc - host->code));
+    // A trace that was made while nobody handled faults has no table: the process dies of it, where exactly is not known.
+    bool inexact = !fault && trace && trace->form == TRACE_SECOND && !host->fault_count;
+    if (!fault && !inexact) return false;
+    cpu->pc = fault ? fault->pc : trace->code.pc;
     cpu->raised = -1;
     if (signal == SIGILL) { // the trap of a misaligned atomic access
         cpu->raised = KIR_EXC_MISALIGNED_ADDRESS;
@@ -40,7 +51,7 @@ static bool fault_in_block(Cpu *cpu, int signal, const siginfo_t *info, void *uc
     } else {
         note_fault(cpu, signal, info, ucontext);
     }
-    host_leave_fault(cpu->engine->host, cpu, ucontext, fault, block->host.entries);
+    host_leave_fault(cpu->engine->host, cpu, ucontext, fault, host->entries);
     return true;
 }
 
@@ -50,8 +61,8 @@ bool engine_fault(int signal, const siginfo_t *info, void *ucontext) {
     Cpu *cpu = current_cpu;
     if (!cpu || info->si_code <= 0) return false;
     const uint8_t *pc = (const uint8_t *)host_context_pc(ucontext);
-    const CodeMemory *memory = &cpu->engine->memory;
-    if (pc >= memory->code && pc < memory->code_end) return fault_in_block(cpu, signal, info, ucontext, pc);
+    const Engine *engine = cpu->engine;
+    if (pc >= engine->memory.code && pc < engine->traces.memory.code_end) return fault_in_code(cpu, signal, info, ucontext, pc);
     if (!cpu->in_interpreter) return false;
     note_fault(cpu, signal, info, ucontext);
     host_redirect(ucontext, land, cpu->interp_jump);

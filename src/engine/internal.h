@@ -6,6 +6,8 @@
 
 #include "engine/block.h"
 #include "engine/code_memory.h"
+#include "engine/trace.h"
+#include "interp/interp.h"
 
 // Guest code as it was read for one translation. A block is made from a copy, as the guest's memory may change, or end, meanwhile:
 // what is compared with later is exactly what was translated.
@@ -43,6 +45,18 @@ struct Engine {
     CodePage *code_pages[CODE_PAGE_BUCKETS];
     uint32_t shared_code_pages;
     Counters counters;
+    // Counts what makes addresses of blocks, exits or traces invalid: emptied code memory, evicted traces. Whoever has waited for the
+    // lock looks whether it has changed.
+    uint64_t epoch;
+    // traces
+    bool tracing;
+    bool recording;     // somebody uses `recorded`
+    bool fault_handler; // engine_faults_are_handled was called
+    TraceCache traces;
+    Arena recorded; // KIR of the path that is being recorded
+    Optimizer optimizer;
+    HotCompileCost compile_cost;
+    uint64_t reasons[REASON_COUNT];
     // world.c
     Cpu *cpus;
     uint32_t lock, stop;
@@ -66,6 +80,8 @@ void world_stop(Engine *engine);
 void world_resume(Engine *engine);
 void world_clear_caches(Engine *engine);
 void world_blocks_gone(Engine *engine); // forget_block was called
+// Code memory is about to be used again: every processor looks at it anew.
+void world_serialise(const Engine *engine);
 void world_add(Engine *engine, Cpu *cpu);
 void world_remove(Engine *engine, Cpu *cpu);
 // engine.c: gives a cpu's memory back, with no regard to the list.
@@ -91,12 +107,29 @@ void guard_page(Engine *engine, uint64_t address, GuestCodeKind kind);
 void guard_open(Engine *engine, uint64_t start, uint64_t end);
 // link.c: takes a block away; the world is stopped, and world_blocks_gone must follow.
 void forget_block(void *engine, Block *block);
+// The block's KIR as the guest's translator makes it, no pass run, no image constants. With the lock held.
+KirBlock *engine_raw_kir(Engine *engine, Arena *arena, const Block *block);
+// Blocks as one, `times` one after the other, ready for the fast tier; lives in the scratch arena. With the lock held.
+KirBlock *translate_path(Engine *engine, Block *const *blocks, uint32_t count, uint32_t times);
+uint64_t engine_nanoseconds(void);
+// optimizer.c
+uint32_t engine_assumptions(const Engine *engine);
+
+// engine.c: one block in the interpreter, and what is to be done about its outcome afterwards.
+typedef struct RunOutcome {
+    InterpOutcome how;
+    KirException code;
+} RunOutcome;
+RunOutcome run_interpreter(Cpu *cpu, const KirBlock *kir);
+void take_outcome(Cpu *cpu, RunOutcome outcome);
+
 // watch.c: at most so many instructions fit in a block at pc before the next breakpoint.
 unsigned watch_max_insns(Engine *engine, uint64_t pc, unsigned max_insns);
 // link.c; link_exit takes the lock itself
 void link_exit(Engine *engine, ExitRecord *record, Block *target);
 void unlink_incoming(Engine *engine, Block *block);
 void clear_ibc(Cpu *cpu);
+void forget_target(Cpu *cpu, uint64_t pc); // the two entries that may hold it
 // Where a pc stands in the half of the cache for jumps; its place in the half for returns is CPU_IBC_ENTRIES further on.
 static inline size_t ibc_index(const Engine *engine, uint64_t pc) {
     unsigned shift = engine->guest->min_insn_bytes == 4 ? 2 : 1;

@@ -11,16 +11,16 @@ static void link_locked(Engine *engine, ExitRecord *record, Block *target) {
     record->linked = target;
     record->next = target->incoming;
     target->incoming = record;
-    host_patch(&engine->memory, record->jump, target->host.code);
+    host_patch(&engine->memory, record->jump, target->entry);
     engine->counters.links_patched++;
 }
 
 void link_exit(Engine *engine, ExitRecord *record, Block *target) {
     if (!record->jump || engine->options.no_link) return;
     // Waiting for the lock is being outside: the code memory may be emptied meanwhile, and the record with it.
-    uint64_t flushes = engine->counters.code_flushes;
+    uint64_t epoch = engine->epoch;
     world_lock(engine);
-    if (engine->counters.code_flushes == flushes) link_locked(engine, record, target);
+    if (engine->epoch == epoch) link_locked(engine, record, target);
     world_unlock(engine);
 }
 
@@ -46,7 +46,7 @@ void clear_ibc(Cpu *cpu) {
 void guard_ibc(IbcEntry *entries) { entries[0].pc = entries[CPU_IBC_ENTRIES].pc = ~0ull; }
 
 // What a thread's own cache says of one pc.
-static void forget_target(Cpu *cpu, uint64_t pc) {
+void forget_target(Cpu *cpu, uint64_t pc) {
     size_t index = ibc_index(cpu->engine, pc);
     for (size_t i = index; i < 2 * CPU_IBC_ENTRIES; i += CPU_IBC_ENTRIES)
         if (cpu->ibc_real[i].pc == pc) cpu->ibc_real[i].pc = ~0ull;
@@ -56,6 +56,8 @@ void forget_block(void *context, Block *block) {
     Engine *engine = context;
     block_remove(&engine->blocks, block);
     if (current_cpu) forget_target(current_cpu, block->pc);
+    hot_state_change(&block->hot.state, block->hot.state, HOT_INVALID);
+    traces_invalidate(engine, block);
     unlink_incoming(engine, block);
     engine->counters.blocks_invalidated++;
 }

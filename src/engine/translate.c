@@ -4,6 +4,7 @@
 // memory, a block too long for the host's spill slots) is dealt with by its caller.
 #include "engine/internal.h"
 #include "base/error.h"
+#include <stdlib.h>
 #include <string.h>
 #include "debug/dump.h"
 #include <time.h>
@@ -12,7 +13,7 @@ enum { DEFAULT_MAX_INSNS = 64 };
 // The interpreter's blocks may take this much before all are forgotten.
 enum { MOST_KIR_BYTES = 64 << 20 };
 
-static uint64_t nanoseconds(void) {
+uint64_t engine_nanoseconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -42,12 +43,57 @@ static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode
     return kir;
 }
 
+KirBlock *engine_raw_kir(Engine *engine, Arena *arena, const Block *block) {
+    KirBlock *kir = kir_block_new(arena, &engine->guest->world, block->pc, block->mode);
+    kir->pinned = host_pinned(engine->host);
+    KirBuilder builder;
+    kir_builder_init(&builder, kir);
+    GuestTranslation t = {.builder = &builder,
+                          .pc = block->pc,
+                          .bytes = block->code,
+                          .size = block->guest_bytes,
+                          .mode = block->mode,
+                          .features = engine->options.features,
+                          .max_insns = block->guest_insns};
+    if (!block->code) {
+        t.size = code_begin(engine, block->pc, block->guest_insns, false);
+        t.bytes = engine->code.bytes;
+        t.fetch = code_fetch;
+        t.context = engine;
+    }
+    engine->guest->translate(&t);
+    return kir;
+}
+
+KirBlock *translate_path(Engine *engine, Block *const *blocks, uint32_t count, uint32_t times) {
+    arena_reset(&engine->scratch);
+    const KirBlock *kirs[HOT_MAX_BLOCKS];
+    for (uint32_t i = 0; i < count * times; i++)
+        kirs[i] = i < count ? engine_raw_kir(engine, &engine->scratch, blocks[i]) : kirs[i - count];
+    unsigned joined;
+    KirBlock *path = kir_path(&engine->scratch, kirs, count * times, &joined);
+    kir_optimise(path, engine->options.disabled_passes | engine->skipped_passes);
+    return path;
+}
+
+static bool is_annotated(const Engine *engine, uint64_t pc) {
+    const HotAnnotations *a = engine->options.annotations;
+    for (unsigned i = 0; a && i < a->count; i++) {
+        uint64_t address = a->list[i].value, offset = 0;
+        const char *name = a->list[i].symbol ? engine->hooks.symbol(pc, &offset) : NULL;
+        if (a->list[i].symbol ? name && offset == address && !strcmp(name, a->list[i].symbol) : address == pc) return true;
+    }
+    return false;
+}
+
 static Block *new_block(Engine *engine, const KirBlock *kir) {
     Block *block = arena_alloc(&engine->blocks.arena, sizeof *block);
     block->pc = kir->pc;
     block->mode = kir->mode;
     block->guest_bytes = kir->guest_bytes;
     block->guest_insns = kir->guest_insns;
+    hot_head_init(&block->hot, &engine->options.hot);
+    block->annotated = block->loop_head = is_annotated(engine, block->pc);
     return block;
 }
 
@@ -81,6 +127,8 @@ static void count(Engine *engine, const Block *block, const KirBlock *kir) {
 static void flush(Engine *engine) {
     world_stop(engine);
     engine->counters.code_flushes++;
+    engine->epoch++;
+    if (engine->tracing) trace_cache_reset(&engine->traces);
     block_table_reset(&engine->blocks);
     code_memory_reset(&engine->memory);
     arena_reset(&engine->kir);
@@ -92,7 +140,7 @@ static void flush(Engine *engine) {
 
 void engine_forget_code(Engine *engine) {
     if (!engine->memory.write_delta) return;
-    code_memory_after_fork(&engine->memory);
+    code_memory_after_fork(&engine->memory, &engine->traces.memory);
     flush(engine);
 }
 
@@ -103,6 +151,14 @@ void engine_memory_is_shared(Engine *engine) {
         host_memory_is_shared(engine->host);
         if (engine->blocks.by_address->count) flush(engine);
     }
+    world_unlock(engine);
+}
+
+void engine_faults_are_handled(Engine *engine) {
+    world_lock(engine);
+    bool first = !engine->fault_handler;
+    engine->fault_handler = true;
+    if (first && engine->counters.traces_second) traces_retract(engine);
     world_unlock(engine);
 }
 
@@ -118,7 +174,7 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *ma
         return block;
     }
     HostCompiled compiled = {0};
-    if (!host_compile(engine->host, &engine->memory, kir, &engine->scratch, &compiled)) {
+    if (!host_compile(engine->host, &engine->memory, kir, NULL, &engine->scratch, &compiled)) {
         if (!compiled.too_complex) flush(engine);
         else if (*max_insns > 1) *max_insns /= 2;
         else bug("the instruction at %#lx has no host code", (unsigned long)pc);
@@ -126,14 +182,28 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *ma
     }
     Block *block = new_block(engine, kir);
     block->host = compiled;
+    block->entry = compiled.code;
     keep_tables(engine, block);
     count(engine, block, kir);
     dump_host_code(engine, block);
     return block;
 }
 
+// Mode block: a trace of its own for each.
+static void trace_of_block(Engine *engine, Block *block) {
+    hot_state_change(&block->hot.state, HOT_NONE, HOT_ACTIVE);
+    hot_state_change(&block->hot.state, HOT_ACTIVE, HOT_TRACE_HEAD);
+    hot_state_change(&block->hot.state, HOT_TRACE_HEAD, HOT_OPTIMIZED);
+    TracePlan plan = {.blocks = malloc(sizeof *plan.blocks), .count = 1, .path = 1, .loop = -1};
+    if (!plan.blocks) fatal("out of memory for a path");
+    plan.blocks[0] = block;
+    Reason reason;
+    Trace *trace = trace_make_first(engine, plan, &reason);
+    if (trace) trace_made(engine, trace);
+}
+
 static Block *make_block(Engine *engine, uint64_t pc, uint32_t mode) {
-    uint64_t start = engine->options.measure ? nanoseconds() : 0;
+    uint64_t start = engine->options.measure ? engine_nanoseconds() : 0;
     unsigned max_insns = engine->options.max_block_insns ? engine->options.max_block_insns : DEFAULT_MAX_INSNS;
     max_insns = watch_max_insns(engine, pc, max_insns);
     Block *block;
@@ -141,7 +211,8 @@ static Block *make_block(Engine *engine, uint64_t pc, uint32_t mode) {
     while (!block);
     block_insert(&engine->blocks, block);
     code_keep(engine, block);
-    if (engine->options.measure) engine->counters.translate_ns += nanoseconds() - start;
+    if (engine->tracing && engine->options.mode == ENGINE_BLOCK) trace_of_block(engine, block);
+    if (engine->options.measure) engine->counters.translate_ns += engine_nanoseconds() - start;
     return block;
 }
 

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -114,6 +115,13 @@ void world_stop(Engine *engine) {
     }
 }
 
+void world_serialise(const Engine *engine) {
+    if (!engine->threaded) return;
+    // The kernel wants to be told once that this will be asked for; where it knows nothing of it, its own switches have to do.
+    syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+}
+
 void world_resume(Engine *engine) {
     if (!engine->threaded) return;
     __atomic_store_n(&engine->stop, 0, __ATOMIC_SEQ_CST);
@@ -182,4 +190,6 @@ void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, C
     engine->threaded = engine->blocks.shared = false;
     freshen(child);
     engine_forget_code(engine);
+    optimizer_after_fork(engine);
+    engine->recording = false;
 }

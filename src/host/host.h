@@ -21,6 +21,16 @@ typedef struct ExitRecord {
     struct ExitRecord *next; // in linked->incoming
 } ExitRecord;
 
+// The counter of a block that may become the head of a trace, or of a trace that may get a better form. Lies in the data arena. It is
+// counted down at each execution; below zero the code is left with HOST_EXIT of this record. Counts of several threads may be lost.
+typedef struct HeadRecord {
+    int32_t counter;
+    bool of_trace;
+    void *owner; // Block, or Trace if of_trace
+} HeadRecord;
+// Tells a HeadRecord in cpu->exit_record from an ExitRecord.
+enum { HOST_HEAD_TAG = 8, HOST_HEAD_TAG_MASK = 15 };
+
 // Where a global's value is at a faulting instruction when it is not at home.
 // CONST: value; WIDE: *(const KirWide *)value; GLOBAL: at that offset in the guest's state. STACK: `value` bytes above
 // the host's stack pointer.
@@ -72,8 +82,13 @@ const uint64_t *host_pinned(const Host *host);
 void host_write_stubs(Host *host, CodeMemory *memory);
 // From now on other threads or processes may look at guest memory: code made before must not be used any more.
 void host_memory_is_shared(Host *host);
-// Compiles a block at memory->code_next. False: code or data memory is full (nothing was taken).
-bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *scratch, HostCompiled *out);
+// Compiles a block at memory->code_next, behind a count of `head` if there is one. False: code or data memory is full (nothing was
+// taken).
+bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, const HeadRecord *head, Arena *scratch, HostCompiled *out);
+// How far behind its start the code itself begins where it counts.
+unsigned host_counter_bytes(void);
+// Writes code that counts `head` and goes on at `body`. NULL: no room.
+uint8_t *host_write_counter(const Host *host, CodeMemory *memory, const HeadRecord *head, const uint8_t *body);
 // Places the object of an optimizer's result at memory->code_next, aligned to a cache line, and behind it a patchable jump for each exit
 // and its stub. out->exits are the records of the exits, in the result's order (`jump` is NULL for those that are never linked), its
 // fault table is that of the result. REASON_NONE, or why not (REASON_CACHE_FULL: no room, REASON_BAD_RESULT); nothing was taken then.
@@ -84,7 +99,8 @@ void host_describe(const Host *host, TraceRequest *request);
 // (pc in cpu->pc), or HOST_EXIT_*.
 void host_enter(const Host *host, Cpu *cpu, const void *code);
 // Called in a host signal handler for a fault at `offset` in a block: brings all homes up to date and makes the handler return to
-// host_enter's caller, with cpu->exit_record = HOST_EXIT_FAULT.
+// host_enter's caller, with cpu->exit_record = HOST_EXIT_FAULT. fault = NULL: nothing is
+// known of the registers, and homes stay as they are.
 void host_leave_fault(const Host *host, Cpu *cpu, void *ucontext, const HostFault *fault, const HostFaultEntry *entries);
 uint64_t host_context_pc(const void *ucontext);
 // What the instruction at a context's pc accesses, where the host itself does not say. False: cannot be told.

@@ -196,6 +196,11 @@ static InterpOutcome walk(Run *run) {
         case KIR_EXIT_IF:
             if (values[insn->a].i) return take_exit(run, insn->b);
             break;
+        case KIR_EXIT_IF_IND:
+            if (!values[insn->a].i) break;
+            bring_home(run);
+            cpu->pc = values[insn->b].i;
+            return INTERP_CONTINUE;
         case KIR_POLL:
             if (__atomic_load_n(&cpu->poll, __ATOMIC_RELAXED)) return take_exit(run, insn->a);
             break;

@@ -226,6 +226,12 @@ void kir_exit_cond(KirBuilder *b, KirRef cond, unsigned taken, unsigned not_take
     }
 }
 
+void kir_exit_if_ind(KirBuilder *b, KirRef cond, KirRef pc, KirJumpHint hint) {
+    const KirInsn *insn = &b->block->insns[cond];
+    if (kir_is_plain(insn) && !insn->imm) return;
+    append_exit(b, KIR_EXIT_IF_IND, hint, cond, pc, KIR_NONE);
+}
+
 // A target that turned out constant makes a direct exit, but for calls: those need the return address, which
 // the caller of this function knows (it can ask kir_is_const first).
 void kir_exit_ind(KirBuilder *b, KirRef pc, KirJumpHint hint) {
@@ -237,5 +243,36 @@ void kir_exit_ind(KirBuilder *b, KirRef pc, KirJumpHint hint) {
                 b, (KirExit){.target = insn.imm, .kind = KIR_EXIT_DIRECT, .hint = (uint8_t)hint, .image = insn.aux == KIR_IMAGE}));
     } else {
         append_exit(b, KIR_EXIT_IND, hint, pc, KIR_NONE, KIR_NONE);
+    }
+}
+
+// ---- copying ------------------------------------------------------------------------------------
+
+// Slots of a copied instruction, with references renamed.
+static KirInsn renamed(const KirInsn *insn, const KirRef *names) {
+    KirInsn copy = *insn;
+    unsigned refs = kir_op_facts[insn->op].refs;
+    if ((refs & 1) && copy.a != KIR_NONE) copy.a = names[copy.a];
+    if ((refs & 2) && copy.b != KIR_NONE) copy.b = names[copy.b];
+    if ((refs & 4) && copy.c != KIR_NONE) copy.c = names[copy.c];
+    return copy;
+}
+
+KirRef kir_rebuild(KirBuilder *b, const KirBlock *from, const KirInsn *insn, const KirRef *names) {
+    KirInsn t = renamed(insn, names);
+    switch (t.op) {
+    case KIR_NOP: return KIR_NONE;
+    case KIR_INSN: kir_insn_start(b, t.imm, t.aux); return KIR_NONE;
+    case KIR_CONST: return t.aux == KIR_IMAGE ? kir_image(b, t.imm) : kir_const(b, (KirType)t.type, t.imm);
+    case KIR_CONSTV: {
+        KirWide wide = from->wides[t.a];
+        return kir_constv(b, (KirType)t.type, wide.lo, wide.hi);
+    }
+    case KIR_EXIT_IF: kir_exit_if(b, t.a, t.b); return KIR_NONE;
+    case KIR_EXIT_IF_IND: kir_exit_if_ind(b, t.a, t.b, (KirJumpHint)t.aux); return KIR_NONE;
+    case KIR_EXIT: kir_exit(b, t.a); return KIR_NONE;
+    case KIR_EXIT_COND: kir_exit_cond(b, t.a, t.b, t.c); return KIR_NONE;
+    case KIR_EXIT_IND: kir_exit_ind(b, t.a, (KirJumpHint)t.aux); return KIR_NONE;
+    default: return kir_emit(b, (KirOp)t.op, (KirType)t.type, t.aux, t.a, t.b, t.c);
     }
 }

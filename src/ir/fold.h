@@ -24,6 +24,9 @@ KirRef kir_fold(KirBuilder *b, KirInsn *insn);
 // The same for the address, displacement and stored value of a LOAD or STORE.
 void kir_fold_memory(const KirBlock *block, KirInsn *insn);
 
+// Emits a copy of an instruction of `from` whose references are renamed. Exit numbers stay.
+KirRef kir_rebuild(KirBuilder *b, const KirBlock *from, const KirInsn *insn, const KirRef *names);
+
 // The value of an integer operation on constants of `bits` bits, cut to the result. y or z is the immediate
 // where the operation has one in that slot; source_bits is the width of what is extended, or of CRC32's
 // second operand.

@@ -69,7 +69,8 @@ KirAuxClass kir_aux_class(unsigned op) {
     case KIR_FTOI ... KIR_FROUND: return KIR_AUX_FP;
     case KIR_VADD ... KIR_VFCVTN: return KIR_AUX_VEC;
     case KIR_SHA: return KIR_AUX_SHA;
-    case KIR_EXIT_IND: return KIR_AUX_HINT;
+    case KIR_EXIT_IND:
+    case KIR_EXIT_IF_IND: return KIR_AUX_HINT;
     default: return KIR_AUX_NONE;
     }
 }

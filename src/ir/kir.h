@@ -206,7 +206,7 @@ typedef enum KirSha {
     KIR_SHA256SU1
 } KirSha;
 
-// aux of EXIT_IND, KirExit.hint.
+// aux of EXIT_IND and EXIT_IF_IND, KirExit.hint.
 typedef enum KirJumpHint { KIR_JUMP, KIR_JUMP_CALL, KIR_JUMP_RETURN } KirJumpHint;
 
 typedef enum KirExitKind {
@@ -332,6 +332,15 @@ void kir_exit_if(KirBuilder *b, KirRef cond, unsigned exit); // constant false: 
 void kir_exit(KirBuilder *b, unsigned exit);
 void kir_exit_cond(KirBuilder *b, KirRef cond, unsigned taken, unsigned not_taken); // constant: plain exit
 void kir_exit_ind(KirBuilder *b, KirRef pc, KirJumpHint hint);
+void kir_exit_if_ind(KirBuilder *b, KirRef cond, KirRef pc, KirJumpHint hint); // constant false: nothing
+
+// ---- paths (ir/path.c) --------------------------------------------------------------------------------------------------
+// One block out of blocks that were executed one after the other: each final exit but the last becomes a side exit wherever it does not
+// lead to the next block. A block may stand in it more than once (a loop that is unrolled). The blocks are as a translator made them, without
+// fault table. *joined: how many were joined; fewer than `count` where one does not lead to the next. All live in `arena` afterwards.
+KirBlock *kir_path(Arena *arena, const KirBlock *const *blocks, unsigned count, unsigned *joined);
+// Does the final exit of `from` lead to `to`, as far as it is known: directly, or by an indirect jump that may?
+bool kir_leads_to(const KirBlock *from, uint64_t to);
 
 static inline KirType kir_type(const KirBlock *block, KirRef v) { return (KirType)block->insns[v].type; }
 // The type of the value an instruction defines (CMP has the operands' type in `type` and defines an i1).

@@ -7,6 +7,8 @@
 #include "debug/log.h"
 #include "linux/linux.h"
 #include "linux/memory.h"
+#include "linux/optimizer.h"
+#include "linux/own_fd.h"
 #include "linux/signal.h"
 #include "linux/symbols.h"
 
@@ -121,4 +123,7 @@ const EngineHooks linux_hooks = {
     .symbol = symbol_at,
     .gone = on_gone,
     .protect = memory_guard,
+    .optimizer_hub = optimizer_hub,
+    .keep_fd = optimizer_keep_fd,
+    .close_fd = own_fd_close,
 };

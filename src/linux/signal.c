@@ -169,6 +169,8 @@ static DefaultAction default_action(int signal) {
 
 void signal_follow_action(const LinuxProcess *process, int signal) {
     const GuestSigaction *guest = &process->actions[signal - 1];
+    bool of_access = signal == SIGSEGV || signal == SIGBUS; // the others are raised where registers are exact anyway
+    if (of_access && guest->handler > 1) engine_faults_are_handled(process->engine);
     if (is_synchronous(signal)) return;
     uint64_t flags = guest->flags & (SA_NOCLDSTOP | SA_NOCLDWAIT);
     // A debugger wants to know before the process dies.

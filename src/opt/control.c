@@ -179,6 +179,14 @@ static void lower_indirect(Lower *l, const KirInsn *insn) {
     leave_indirect(l, pc, (KirJumpHint)insn->aux);
 }
 
+void lower_side_exit_indirect(Lower *l, const KirInsn *insn) {
+    LLVMBasicBlockRef out = new_block(l, "out"), on = new_block(l, "on");
+    branch_if(l, value_of(l, insn->a), out, on, UNLIKELY, LIKELY);
+    LLVMPositionBuilderAtEnd(l->builder, out);
+    leave_indirect(l, value_of(l, insn->b), (KirJumpHint)insn->aux);
+    LLVMPositionBuilderAtEnd(l->builder, on);
+}
+
 void lower_final_exit(Lower *l, const KirInsn *insn) {
     if (insn->op == KIR_EXIT) LLVMBuildBr(l->builder, way_out(l, insn->a));
     else if (insn->op == KIR_EXIT_COND) lower_conditional(l, insn);

@@ -314,6 +314,7 @@ static void lower_insn(Lower *l, const KirInsn *insn) {
     case KIR_AMO:
     case KIR_FENCE: *result = lower_memory(l, insn); break;
     case KIR_EXIT_IF: lower_side_exit(l, insn); break;
+    case KIR_EXIT_IF_IND: lower_side_exit_indirect(l, insn); break;
     case KIR_POLL: lower_poll(l, insn); break;
     case KIR_EXIT:
     case KIR_EXIT_COND:

@@ -157,6 +157,7 @@ void exit_if(Lower *l, LLVMValueRef condition, const TraceExit *exit);
 LLVMBasicBlockRef exit_block(Lower *l, const TraceExit *exit, const GlobalSet *dirty, LLVMValueRef fault_address);
 void lower_entry_poll(Lower *l);
 void lower_side_exit(Lower *l, const KirInsn *insn);
+void lower_side_exit_indirect(Lower *l, const KirInsn *insn);
 void lower_poll(Lower *l, const KirInsn *insn);
 void lower_final_exit(Lower *l, const KirInsn *insn);
 

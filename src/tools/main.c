@@ -15,6 +15,8 @@
 #include "linux/linux.h"
 #include "linux/memory.h"
 #include "linux/log_file.h"
+#include "linux/optimizer.h"
+#include "linux/own_fd.h"
 #include "linux/process.h"
 #include "linux/syscall.h"
 #include "tools/options.h"
@@ -99,6 +101,7 @@ static void fill_process(LinuxProcess *process, const Options *options, const Gu
     if (options->self_fd) exec_keep_self(process, atoi(options->self_fd));
     if (options->limits) limits_read(process, options->limits);
     set_self_path(process, argv[0]);
+    optimizer_configure(options->optimizer, process->self_path);
 }
 
 static int run(int argc, char **argv, char **envp) {
@@ -113,6 +116,7 @@ static int run(int argc, char **argv, char **envp) {
     const Guest *guest = choose_guest(&options);
     if (!options_cpu_features(&options, guest, &options.engine.features)) return EXIT_FAILURE;
     options.engine.guard_code |= guest->coherent_code;
+    if (!options_read_annotations(&options)) return EXIT_FAILURE;
     open_log(&options);
     fill_process(&process, &options, guest, argv);
     if (options.stats) stats_out = stderr, options.engine.measure = true;

@@ -2,6 +2,7 @@
 //
 // Reading the options. A row of options.def says what an option is; the function for its kind (take) stores it. Nothing
 // here ends the process, and nothing is printed but one line for a usage error.
+#include "ir/request.h"
 #include "tools/options.h"
 #include "base/error.h"
 #include <errno.h>
@@ -16,9 +17,7 @@
 enum { EXIT_USAGE = 1 };
 // Items of -d that are no bit of the engine's mask.
 #define LOG_NOCHAIN UINT32_C(0x80000000)
-#define LOG_ALL                                                                                                                    \
-    (ENGINE_LOG_IN_ASM | ENGINE_LOG_OP | ENGINE_LOG_OP_OPT | ENGINE_LOG_OUT_ASM | ENGINE_LOG_EXEC | ENGINE_LOG_CPU |               \
-     ENGINE_LOG_PAGE | ENGINE_LOG_STRACE | ENGINE_LOG_UNIMP)
+#define LOG_ALL     (2 * ENGINE_LOG_TRACE_ASM - 1) // the engine's bits follow each other
 
 const OptionRow options_table[] = {
 #define GROUP(id, heading)
@@ -44,6 +43,10 @@ const LogItem options_log_items[] = {
     {ENGINE_LOG_PAGE, "page", "the guest's memory map: at the start, and when it changes"},
     {ENGINE_LOG_STRACE, "strace", "system calls"},
     {ENGINE_LOG_UNIMP, "unimp", "system calls and instructions of the guest that Kiln does not have"},
+    {ENGINE_LOG_TRACE, "trace", "a line for each trace that comes into use or goes"},
+    {ENGINE_LOG_LLVM, "llvm", "LLVM IR of each trace as it is made"},
+    {ENGINE_LOG_LLVM_OPT, "llvm_opt", "LLVM IR of each trace after LLVM's passes"},
+    {ENGINE_LOG_TRACE_ASM, "trace_asm", "host code of each trace as LLVM writes it"},
     {LOG_NOCHAIN, "nochain", "no links between blocks, so that exec and cpu show each one that runs"},
     {0, "fpu", "nothing more: cpu shows the floating-point registers always"},
     {LOG_ALL, "all", "all of these but nochain"},
@@ -55,6 +58,8 @@ static const char *const unused_log_items[] = {"pcall", "mmu", "op_ind", "int", 
 enum { SILENT_LOG_ITEMS = 2 };
 
 // ---- one option ---------------------------------------------------------------------------------------------------------
+
+enum { DEFAULT_TRACE_CACHE = 16 << 20, LEAST_TRACE_CACHE = 16 << 10 };
 
 // What is being read, for messages: "-cpu" or "KILN_CPU".
 typedef struct Source {
@@ -225,24 +230,94 @@ static bool take_range(const Source *source, const char *item, void *unused) {
     return true;
 }
 
-static bool take_completion(const Source *source, const char *argument, OptionsAction *action) {
-    if (strcmp(argument, "bash") == 0) *action = OPTIONS_COMPLETE_BASH;
-    else if (strcmp(argument, "zsh") == 0) *action = OPTIONS_COMPLETE_ZSH;
-    else return refuse(source, argument, "a shell: bash, zsh");
+const OptionChoice *options_choices(OptionKind kind) {
+    static const OptionChoice tiers[] = {{"fast", TIER_FAST}, {"interp", TIER_INTERP}, {NULL, 0}};
+    static const OptionChoice modes[] = {{"none", ENGINE_NONE},
+                                         {"block", ENGINE_BLOCK},
+                                         {"hybrid", ENGINE_HYBRID},
+                                         {"hybrid-sync", ENGINE_HYBRID_SYNC},
+                                         {"hybridm", ENGINE_HYBRID},
+                                         {"hybrids", ENGINE_HYBRID_SYNC},
+                                         {NULL, 0}};
+    static const OptionChoice selections[] = {
+        {"net", HOT_NET}, {"net-strict", HOT_NET_STRICT}, {"tracetree", HOT_TRACETREE}, {NULL, 0}};
+    static const OptionChoice policies[] = {{"round-robin", false}, {"stop", true}, {NULL, 0}};
+    static const OptionChoice shells[] = {{"bash", OPTIONS_COMPLETE_BASH}, {"zsh", OPTIONS_COMPLETE_ZSH}, {NULL, 0}};
+    static const OptionChoice optimizer[] = {
+        {"no-vectors", TRACE_NO_VECTORS}, {"no-passes", TRACE_NO_PASSES}, {"eval-all", TRACE_EVAL_ALL}, {NULL, 0}};
+    switch (kind) {
+    case OPTION_TIER: return tiers;
+    case OPTION_MODE: return modes;
+    case OPTION_SELECT: return selections;
+    case OPTION_POLICY: return policies;
+    case OPTION_COMPLETION: return shells;
+    case OPTION_OPTIMIZER: return optimizer;
+    default: return NULL;
+    }
+}
+
+static bool take_choice(const Source *source, const char *argument, OptionKind kind, unsigned *value) {
+    const OptionChoice *choices = options_choices(kind);
+    char expected[160] = "one of";
+    for (const OptionChoice *choice = choices; choice->name; choice++) {
+        if (strcmp(argument, choice->name) == 0) {
+            *value = choice->value;
+            return true;
+        }
+        size_t length = strlen(expected);
+        snprintf(expected + length, sizeof expected - length, "%s %s", choice == choices ? "" : ",", choice->name);
+    }
+    return refuse(source, argument, expected);
+}
+
+static bool take_number(const Source *source, const char *argument, uint64_t most, uint64_t *value) {
+    char *end;
+    errno = 0;
+    *value = strtoull(argument, &end, 0);
+    if (*argument >= '0' && *argument <= '9' && !*end && !errno && *value <= most) return true;
+    return refuse(source, argument, "a number, or it is too large");
+}
+
+static bool take_count(const Source *source, const char *argument, unsigned *field) {
+    uint64_t value;
+    if (!take_number(source, argument, UINT32_MAX, &value)) return false;
+    *field = (unsigned)value;
     return true;
 }
 
-static bool take_tier(const Source *source, const char *argument, EngineTier *tier) {
-    if (strcmp(argument, "fast") == 0) *tier = TIER_FAST;
-    else if (strcmp(argument, "interp") == 0) *tier = TIER_INTERP;
-    else return refuse(source, argument, "a tier: fast, interp");
+static bool take_count_64(const Source *source, const char *argument, int64_t *field) {
+    uint64_t value;
+    if (!take_number(source, argument, INT64_MAX, &value)) return false;
+    *field = (int64_t)value;
     return true;
 }
 
-static bool take_mode(const Source *source, const char *argument, OptionsMode *mode) {
-    if (strcmp(argument, "none") != 0) return refuse(source, argument, "a mode: none");
-    *mode = MODE_NONE;
+static bool take_optimizer_option(const Source *source, const char *item, void *mask) {
+    unsigned bit;
+    if (!take_choice(source, item, OPTION_OPTIMIZER, &bit)) return false;
+    *(uint32_t *)mask |= bit;
     return true;
+}
+
+// NAME=VALUE of hot/params.def.
+static bool take_hot(const Source *source, const char *item, void *field) {
+    if (strcmp(item, "help") == 0) {
+        source->options->action = OPTIONS_LIST_HOT;
+        return true;
+    }
+    const char *equals = strchr(item, '=');
+    for (unsigned i = 0; equals && i < hot_param_count; i++) {
+        const HotParamInfo *info = &hot_param_info[i];
+        if (strlen(info->name) != (size_t)(equals - item) || strncmp(info->name, item, (size_t)(equals - item)) != 0) continue;
+        uint64_t value;
+        if (!take_number(source, equals + 1, UINT32_MAX, &value)) return false;
+        if (value < info->least || value > info->greatest)
+            return refuse(source, item, "in the parameter's range ('help' lists them)");
+        if (info->is_switch) *(bool *)((char *)field + info->offset) = value != 0;
+        else *(unsigned *)((char *)field + info->offset) = (unsigned)value;
+        return true;
+    }
+    return refuse(source, item, "NAME=VALUE of a parameter ('help' lists them)");
 }
 
 static bool take(const Source *source, const OptionRow *row, const char *argument) {
@@ -257,12 +332,23 @@ static bool take(const Source *source, const OptionRow *row, const char *argumen
         *(const char **)field = argument;
         if (strcmp(argument, "help") == 0) source->options->action = OPTIONS_LIST_CPUS;
         return true;
-    case OPTION_TIER: return take_tier(source, argument, field);
-    case OPTION_MODE: return take_mode(source, argument, field);
+    case OPTION_TIER:
+    case OPTION_MODE:
+    case OPTION_SELECT:
+    case OPTION_COMPLETION: return take_choice(source, argument, row->kind, field);
+    case OPTION_POLICY: {
+        unsigned value;
+        if (!take_choice(source, argument, row->kind, &value)) return false;
+        *(bool *)field = value;
+        return true;
+    }
+    case OPTION_COUNT: return take_count(source, argument, field);
+    case OPTION_COUNT_64: return take_count_64(source, argument, field);
+    case OPTION_HOT: return for_each_item(source, argument, take_hot, field);
+    case OPTION_OPTIMIZER: return for_each_item(source, argument, take_optimizer_option, field);
     case OPTION_LOG_ITEMS: *(uint32_t *)field = 0; return for_each_item(source, argument, take_log_item, field);
     case OPTION_FILTER: source->options->engine.log_range_count = 0; return for_each_item(source, argument, take_range, NULL);
     case OPTION_SEED: return take_seed(source, argument, field);
-    case OPTION_COMPLETION: return take_completion(source, argument, field);
     case OPTION_UNUSED: return without_effect(source, argument, "Kiln has no such thing");
     case OPTION_UNUSED_NUMBER: return take_unused_number(source, argument);
     case OPTION_PAGE_SIZE: return take_page_size(source, argument);
@@ -364,6 +450,15 @@ static bool read_arguments(Options *options, int argc, char **argv, int *at) {
 // What follows from several options together.
 static void conclude(Options *options) {
     options->engine.log_mask = options->log_items & LOG_ALL;
+    if (options->engine.log_mask & (ENGINE_LOG_LLVM | ENGINE_LOG_LLVM_OPT | ENGINE_LOG_TRACE_ASM))
+        options->engine.optimizer_options |= TRACE_WANT_TEXT;
+    if (options->engine.no_avx) options->engine.optimizer_options |= TRACE_NO_AVX;
+    if (options->engine.no_fma) options->engine.optimizer_options |= TRACE_NO_FMA;
+    if (options->engine.no_bmi) options->engine.optimizer_options |= TRACE_NO_BMI;
+    if (options->engine.eval_all) options->engine.optimizer_options |= TRACE_EVAL_ALL;
+    if (options->gdb) options->engine.mode = ENGINE_NONE;
+    if (options->engine.trace_cache < LEAST_TRACE_CACHE) options->engine.trace_cache = LEAST_TRACE_CACHE;
+    options->engine.trace_cache = (options->engine.trace_cache + 4095) & ~(size_t)4095;
     if (options->strace) options->engine.log_mask |= ENGINE_LOG_STRACE;
     if (options->log_items & LOG_NOCHAIN) options->engine.no_link = true;
     if (options->child) options->gdb = NULL; // a variable's: one debugger, one program
@@ -379,7 +474,11 @@ static const char *guest_of_name(const char *argv0) {
 enum { FLAGS_PRESERVE_ARGV0 = 1 };
 
 int options_parse(Options *options, int argc, char **argv, const Guest *const *guests) {
-    *options = (Options){.engine = {.tier = TIER_FAST}};
+    *options = (Options){.engine = {.tier = TIER_FAST,
+                                    .mode = ENGINE_HYBRID,
+                                    .hot = hot_params_default(),
+                                    .second_after = -1,
+                                    .trace_cache = DEFAULT_TRACE_CACHE}};
     if (argc > 0) options->guest_name = guest_of_name(argv[0]);
     int at = argc;
     options->child = argc > 1 && strcmp(argv[1], "--child") == 0;
@@ -411,6 +510,38 @@ static size_t remove_variable(char **environment, size_t count, const char *name
     for (size_t i = 0; i < count; i++)
         if (strncmp(environment[i], name, length) != 0 || environment[i][length] != '=') environment[kept++] = environment[i];
     return kept;
+}
+
+static char *read_text(const char *path, size_t *size) {
+    FILE *file = fopen(path, "re");
+    char *text = NULL;
+    size_t room = 0;
+    *size = 0;
+    ssize_t length = file ? getdelim(&text, &room, '\0', file) : -1;
+    if (length > 0) *size = (size_t)length;
+    bool good = file && !ferror(file);
+    if (file) fclose(file);
+    if (good) return text ? text : strdup("");
+    free(text);
+    return NULL;
+}
+
+bool options_read_annotations(Options *options) {
+    static Arena arena;
+    static HotAnnotations annotations;
+    if (!options->annotations) return true;
+    size_t size;
+    char *text = read_text(options->annotations, &size);
+    if (!text) {
+        fprintf(stderr, "kiln: --annotate %s: %s\n", options->annotations, strerror(errno));
+        return false;
+    }
+    bool good = hot_annotations_parse(text, size, &arena, &annotations);
+    if (!good)
+        fprintf(stderr, "kiln: --annotate %s, line %u: %s\n", options->annotations, annotations.error_line, annotations.error);
+    free(text);
+    options->engine.annotations = &annotations;
+    return good;
 }
 
 char **options_environment(const Options *options, char **host_environment) {

@@ -19,8 +19,14 @@ typedef enum OptionKind {
     OPTION_STRING,        // const char * = the argument
     OPTION_SIZE,          // uint64_t, with suffix
     OPTION_CPU,           // const char *, or `help`
-    OPTION_TIER,          // EngineTier
-    OPTION_MODE,          // OptionsMode
+    OPTION_TIER,          // EngineTier, one of options_choices(kind); so the next three
+    OPTION_MODE,          // EngineMode
+    OPTION_SELECT,        // HotSelect
+    OPTION_POLICY,        // bool: trace_cache_stop
+    OPTION_COUNT,         // unsigned
+    OPTION_COUNT_64,      // int64_t
+    OPTION_HOT,           // HotParams: NAME=VALUE
+    OPTION_OPTIMIZER,     // uint32_t |= TRACE_* by name
     OPTION_LOG_ITEMS,     // uint32_t = ENGINE_LOG_*
     OPTION_FILTER,        // engine.log_ranges and their count
     OPTION_SEED,          // uint64_t seed, and `seeded`
@@ -41,12 +47,17 @@ typedef enum OptionsAction {
     OPTIONS_LIST_CPUS,
     OPTIONS_LIST_LOG,
     OPTIONS_LIST_PASSES,
+    OPTIONS_LIST_HOT,
     OPTIONS_LIST_SYSCALLS,
     OPTIONS_COMPLETE_BASH,
     OPTIONS_COMPLETE_ZSH,
 } OptionsAction;
 
-typedef enum OptionsMode { MODE_NONE } OptionsMode;
+// The words that an option of this kind may have, and what they mean; ended by a NULL name. NULL: it has no such list.
+typedef struct OptionChoice {
+    const char *name;
+    unsigned value;
+} OptionChoice;
 
 // One -E (text is "VAR=VALUE") or -U (text is "VAR"), to be done in order.
 typedef struct EnvEdit {
@@ -77,8 +88,9 @@ typedef struct Options {
     EngineOptions engine; // complete but for `features` (cpu model) and `log` (options_open_log)
     uint32_t log_items;   // -d; with `strace` it makes engine.log_mask
     bool strace;
-    const char *gdb; // where to wait for a debugger, or NULL
-    OptionsMode mode;
+    const char *gdb;         // where to wait for a debugger, or NULL
+    const char *annotations; // file of known loop heads
+    const char *optimizer;   // path of kiln-opt; NULL: where it usually is
     bool stats;
     const char *log_file; // NULL: stderr
     bool child;           // the guest executed this program: go on with the log, say nothing twice
@@ -102,6 +114,9 @@ char **options_environment(const Options *options, char **host_environment);
 // False: message printed.
 bool options_open_log(Options *options);
 
+const OptionChoice *options_choices(OptionKind kind);
+// Reads the file of known loop heads, if there is one. False: a message on stderr names the line.
+bool options_read_annotations(Options *options);
 // The features of the chosen model of `guest` with the changes behind its name. False: a message on stderr names what is wrong.
 bool options_cpu_features(const Options *options, const Guest *guest, uint64_t *features);
 

@@ -10,10 +10,8 @@ static bool is_shown(const OptionRow *row) { return row->group != OPTIONS_HIDDEN
 
 // Values separated by spaces; nothing if there is no list of them.
 static void print_values(const OptionRow *row, const Guest *const *guests) {
+    for (const OptionChoice *choice = options_choices(row->kind); choice && choice->name; choice++) printf("%s ", choice->name);
     switch (row->kind) {
-    case OPTION_TIER: fputs("fast interp", stdout); break;
-    case OPTION_MODE: fputs("none", stdout); break;
-    case OPTION_COMPLETION: fputs("bash zsh", stdout); break;
     case OPTION_CPU:
         for (; *guests; guests++)
             for (const GuestCpuModel *model = (*guests)->models; model->name; model++) printf("%s ", model->name);
@@ -28,8 +26,7 @@ static void print_values(const OptionRow *row, const Guest *const *guests) {
 }
 
 static bool has_values(const OptionRow *row) {
-    return row->kind == OPTION_TIER || row->kind == OPTION_MODE || row->kind == OPTION_COMPLETION || row->kind == OPTION_CPU ||
-           row->kind == OPTION_LOG_ITEMS;
+    return options_choices(row->kind) || row->kind == OPTION_CPU || row->kind == OPTION_LOG_ITEMS;
 }
 
 static bool wants_folder(const OptionRow *row) { return strcmp(row->argument, "PREFIX") == 0; }

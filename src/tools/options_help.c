@@ -179,6 +179,11 @@ void options_print(OptionsAction action, const Guest *const *guests) {
     case OPTIONS_LIST_LOG:
         for (const LogItem *item = options_log_items; item->name; item++) printf("%-10s %s\n", item->name, item->help);
         break;
+    case OPTIONS_LIST_HOT:
+        for (unsigned i = 0; i < hot_param_count; i++)
+            printf("%-17s %9u  %s (%u to %u %s)\n", hot_param_info[i].name, hot_param_info[i].value, hot_param_info[i].meaning,
+                   hot_param_info[i].least, hot_param_info[i].greatest, hot_param_info[i].unit);
+        break;
     case OPTIONS_LIST_PASSES:
         for (const KirPass *pass = kir_passes; pass->name; pass++) puts(pass->name);
         break;

@@ -166,7 +166,7 @@ static bool compile(const Settings *s, const KirBlock *kir, bool *too_complex) {
     uint8_t *behind_code = memory.code_end + memory.write_delta;
     if (s->code_room) memcpy(behind_code, canary, sizeof canary);
     HostCompiled out = {0};
-    bool done = host_compile(engines[s->engine]->host, &memory, kir, &arena, &out);
+    bool done = host_compile(engines[s->engine]->host, &memory, kir, NULL, &arena, &out);
     if (done) check_compiled(&memory, kir, &out);
     else REQUIRE(memory.code_next == whole.code_next && memory.data_next == whole.data_next);
     REQUIRE(!s->code_room || memcmp(behind_code, canary, sizeof canary) == 0);

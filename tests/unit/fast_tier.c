@@ -40,12 +40,12 @@ Engine *fast_tier_new(const KirWorld *world, const uint16_t pinned_int[10], cons
 static Block *compile(Engine *engine, const KirBlock *kir) {
     HostCompiled compiled = {0};
     arena_reset(&engine->scratch);
-    if (!host_compile(engine->host, &engine->memory, kir, &engine->scratch, &compiled)) {
+    if (!host_compile(engine->host, &engine->memory, kir, NULL, &engine->scratch, &compiled)) {
         if (compiled.too_complex) return NULL;
         block_table_reset(&engine->blocks);
         code_memory_reset(&engine->memory);
         host_write_stubs(engine->host, &engine->memory);
-        if (!host_compile(engine->host, &engine->memory, kir, &engine->scratch, &compiled)) bug("the block fits no empty memory");
+        if (!host_compile(engine->host, &engine->memory, kir, NULL, &engine->scratch, &compiled)) bug("the block fits no empty memory");
     }
     Block *block = arena_alloc(&engine->blocks.arena, sizeof *block);
     *block = (Block){.pc = kir->pc, .guest_bytes = kir->guest_bytes, .host = compiled};

@@ -478,6 +478,13 @@ static void append(Random *r, KirOp op, unsigned aux, uint32_t a, uint32_t b, ui
 
 static void side_exit(Random *r) {
     KirRef taken = value(r, KIR_I1), rarely = emit(r, KIR_AND, KIR_I1, 0, taken, value(r, KIR_I1), KIR_NONE);
+    if (one_in(r, 3)) {
+        KirRef to = value(r, KIR_I64);
+        KirJumpHint hint = (KirJumpHint)below(r, KIR_JUMP_RETURN + 1);
+        if (r->making == RANDOM_BUILT) kir_exit_if_ind(&r->builder, rarely, to, hint);
+        else append(r, KIR_EXIT_IF_IND, hint, rarely, to, KIR_NONE);
+        return;
+    }
     unsigned exit = new_exit(r);
     if (r->making == RANDOM_BUILT) kir_exit_if(&r->builder, rarely, exit);
     else append(r, KIR_EXIT_IF, 0, rarely, exit, KIR_NONE);

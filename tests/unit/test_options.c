@@ -68,7 +68,7 @@ static void test_refusals(void) {
                                       "kiln -E X p",
                                       "kiln -U A=B p",
                                       "kiln --tier=warp p",
-                                      "kiln --mode=hybrid p",
+                                      "kiln --mode=fast p",
                                       "kiln --disable-pass=nonsense p",
                                       "kiln --= p",
                                       "kiln -seed x p",

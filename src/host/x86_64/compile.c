@@ -147,9 +147,14 @@ void emit_poll(Emit *e, const KirExit *exit) {
     exit_jump(e, exit, NULL, CC_NE, false);
 }
 
+// A path that polls where it begins need not poll where it leads back to that.
+static bool is_polled_there(const KirBlock *kir, uint64_t target) {
+    return target == kir->pc && kir->count > 1 && kir->insns[1].op == KIR_POLL;
+}
+
 static bool is_backward(const Emit *e, uint32_t exit_index) {
     const KirExit *exit = &e->kir->exits[exit_index];
-    return exit->kind == KIR_EXIT_DIRECT && exit->target <= e->insn_pc;
+    return exit->kind == KIR_EXIT_DIRECT && exit->target <= e->insn_pc && !is_polled_there(e->kir, exit->target);
 }
 
 // Before a conditional exit: the state is that of the branch itself, which is executed again afterwards.
@@ -174,20 +179,34 @@ static void emit_exit(Emit *e, const KirInsn *insn) {
     exit_always(e, insn->a);
 }
 
-void emit_exit_indirect(Emit *e, KirRef pc, KirJumpHint hint) {
-    Code *c = &e->c;
-    unsigned reg = use_gpr(e, pc);
-    unsigned step_log2 = e->host->guest->min_insn_bytes == 4 ? 2 : 1;
-    // All temporaries are free at the end of a block. An entry has 16 bytes, the index is the pc's low bits.
-    if (reg != RAX) x_mov_rr(c, 1, RAX, reg);
+// Goes on at the guest pc in rax. All temporaries are free. An entry has 16 bytes, the index is the pc's low bits.
+static void look_up_target(Code *c, const Host *host, KirJumpHint hint) {
+    unsigned step_log2 = host->guest->min_insn_bytes == 4 ? 2 : 1;
     x_mov_rr(c, 0, R10, RAX);
     x_alu_ri(c, X_AND, 0, R10, (CPU_IBC_ENTRIES - 1) << step_log2);
     x_mov_rm(c, 1, RBX, CPU_MEM(ibc));
     int32_t part = hint == KIR_JUMP_RETURN ? CPU_IBC_ENTRIES * (int32_t)sizeof(IbcEntry) : 0;
     unsigned scale = 4 - step_log2;
     x_alu_rm(c, X_CMP, 1, RAX, mem_index(RBX, R10, scale, part));
-    x_jcc(c, CC_NE, hint == KIR_JUMP_RETURN ? e->host->exit_return : e->host->exit_indirect);
+    x_jcc(c, CC_NE, hint == KIR_JUMP_RETURN ? host->exit_return : host->exit_indirect);
     x_rm(c, 0xff, 0, 4, mem_index(RBX, R10, scale, part + (int32_t)offsetof(IbcEntry, code)));
+}
+
+void emit_exit_indirect(Emit *e, KirRef pc, KirJumpHint hint) {
+    unsigned reg = use_gpr(e, pc);
+    if (reg != RAX) x_mov_rr(&e->c, 1, RAX, reg);
+    look_up_target(&e->c, e->host, hint);
+}
+
+static void cold_exit_indirect(Emit *e, const Cold *cold) {
+    if (cold->regs[0] != RAX) x_mov_rr(&e->c, 1, RAX, cold->regs[0]);
+    look_up_target(&e->c, e->host, (KirJumpHint)e->insns[cold->index].aux);
+}
+
+static void emit_exit_if_ind(Emit *e, const KirInsn *insn) {
+    unsigned pc = use_gpr(e, insn->b); // first: what it takes to bring it there may change the flags
+    X86Cond cc = emit_condition(e, insn->a);
+    cold_path(e, cold_exit_indirect, x_jcc(&e->c, cc, NULL))->regs[0] = (uint8_t)pc;
 }
 
 // ---- one instruction ----------------------------------------------------------------------------------------------------------
@@ -200,6 +219,7 @@ static void emit_effect(Emit *e, KirRef v, const KirInsn *insn) {
     case KIR_CALL:
     case KIR_CALL3: emit_call(e, v, insn); break;
     case KIR_EXIT_IF: emit_exit_if(e, insn); break;
+    case KIR_EXIT_IF_IND: emit_exit_if_ind(e, insn); break;
     case KIR_POLL: emit_poll(e, &e->kir->exits[insn->a]); break;
     case KIR_EXIT: emit_exit(e, insn); break;
     case KIR_EXIT_COND: emit_exit_cond(e, insn); break;
@@ -318,7 +338,35 @@ static void sort_faults(Emit *e) { // nearly sorted: only traps in cold paths st
     }
 }
 
-bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *scratch, HostCompiled *out) {
+// ---- heads of traces ------------------------------------------------------------------------------------------------------------
+// Displacements count from the end of the instruction: one byte of immediate follows the first one's.
+static uint8_t *count_down(Code *c, const HeadRecord *head) {
+    x_rm_after(c, 0x83, 0, X_SUB, mem_rip(&head->counter), 1);
+    emit8(c, 1);
+    return x_jcc(c, CC_S, NULL);
+}
+
+unsigned host_counter_bytes(void) { return 7 + 6; } // sub dword [rip + x], 1; js
+
+static void leave_hot(Code *c, const Host *host, const HeadRecord *head) {
+    x_lea(c, 1, RAX, mem_rip((const uint8_t *)head + HOST_HEAD_TAG));
+    x_jmp(c, host->exit);
+}
+
+static void cold_hot(Emit *e, const Cold *cold) { leave_hot(&e->c, e->host, cold->data); }
+
+uint8_t *host_write_counter(const Host *host, CodeMemory *memory, const HeadRecord *head, const uint8_t *body) {
+    Code c = {.p = memory->code_next, .end = memory->code_end, .write_delta = memory->write_delta};
+    uint8_t *start = c.p, *hot = count_down(&c, head);
+    x_jmp(&c, body);
+    x_bind(&c, hot, c.p);
+    leave_hot(&c, host, head);
+    if (c.overflow) return NULL;
+    memory->code_next = c.p;
+    return start;
+}
+
+bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, const HeadRecord *head, Arena *scratch, HostCompiled *out) {
     uint8_t *data = memory->data_next;
     Emit e;
     memset(&e, 0, offsetof(Emit, slot_value));
@@ -334,6 +382,7 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, Arena *sc
     e.values = arena_alloc_raw(scratch, kir->count * sizeof *e.values);
     alloc_start(&e);
     plan(&e);
+    if (head) cold_path(&e, cold_hot, count_down(&e.c, head))->data = head;
     emit_all(&e);
     write_cold_paths(&e);
     if (e.c.overflow || e.too_complex) {

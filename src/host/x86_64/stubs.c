@@ -245,9 +245,9 @@ static uint64_t entry_value(const Cpu *cpu, const ucontext_t *context, const Hos
     bug("fault entry with place %d", entry->place);
 }
 
-void host_leave_fault(const Host *host, Cpu *cpu, void *ucontext, const HostFault *fault, const HostFaultEntry *entries) {
-    ucontext_t *context = ucontext;
-    greg_t *gregs = context->uc_mcontext.gregs;
+static void bring_home(const Host *host, Cpu *cpu, const ucontext_t *context, const HostFault *fault,
+                       const HostFaultEntry *entries) {
+    const greg_t *gregs = context->uc_mcontext.gregs;
     for (unsigned i = 0; i < host->pin_count; i++) {
         const Pin *pin = &host->pins[i];
         if (pin->xmm)
@@ -262,6 +262,12 @@ void host_leave_fault(const Host *host, Cpu *cpu, void *ucontext, const HostFaul
         const KirGlobal *global = &host->guest->world.globals[entries[fault->first_entry + i].global];
         memcpy(cpu->guest + global->offset, &values[i], kir_type_bits((KirType)global->type) / 8);
     }
+}
+
+void host_leave_fault(const Host *host, Cpu *cpu, void *ucontext, const HostFault *fault, const HostFaultEntry *entries) {
+    ucontext_t *context = ucontext;
+    greg_t *gregs = context->uc_mcontext.gregs;
+    if (fault) bring_home(host, cpu, context, fault, entries);
     cpu->guest_mxcsr = context->uc_mcontext.fpregs->mxcsr;
     cpu->exit_record = HOST_EXIT_FAULT;
     gregs[REG_RSP] = (greg_t)cpu->entry_rsp;

@@ -194,12 +194,13 @@ static void make_set(Maker *m) {
 
 static void make_effect(Maker *m) {
     KirRef x = pick(m, KIR_I64), y = pick(m, KIR_I64);
-    switch (below(m, 7)) {
+    switch (below(m, 8)) {
     case 0: append(m, KIR_CALL, KIR_I64, 0, HELPER_PEEK, x, KIR_NONE); break;
     case 1: append(m, KIR_CALL, KIR_VOID, 0, HELPER_POKE, x, y); break;
     case 2: append(m, KIR_CALL, KIR_I64, 0, HELPER_PURE, x, y); break;
     case 3: append(m, KIR_CALL3, KIR_I32, HELPER_THREE, x, y, pick(m, KIR_I32)); break;
     case 4: append(m, KIR_EXIT_IF, KIR_VOID, 0, pick(m, KIR_I1), 0, KIR_NONE); break;
+    case 6: append(m, KIR_EXIT_IF_IND, KIR_VOID, below(m, 3), pick(m, KIR_I1), y, KIR_NONE); break;
     case 5: append(m, KIR_POLL, KIR_VOID, 0, 1, KIR_NONE, KIR_NONE); break;
     default: append(m, KIR_FENCE, KIR_VOID, KIR_FENCE_ALL, KIR_NONE, KIR_NONE, KIR_NONE); break;
     }

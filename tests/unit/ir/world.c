@@ -127,6 +127,9 @@ static bool step(Run *r, uint32_t at) {
     case KIR_EXIT_IF:
         if (a.i) look(r, at), leave(r, insn->b);
         return a.i;
+    case KIR_EXIT_IF_IND:
+        if (a.i) look(r, at), event(r, b.i), event(r, KIR_EXIT_DIRECT), event(r, 0);
+        return a.i;
     case KIR_POLL:
         if (r->machine->polls) look(r, at), leave(r, insn->a);
         return r->machine->polls;

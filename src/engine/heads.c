@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+//
+// Heads: blocks that may begin a trace, and count their executions until it is decided.
+//
+// A block's slot is its `entry`: links to it and caches of indirect targets lead there. Redirecting it redirects the links, each with
+// one aligned store; a block that is no head has nothing in its code that would cost it anything.
+//
+//   ACTIVE       entry = own code
+//   TRACE_HEAD   entry = a counter in front of its own code; at zero the path is recorded
+//   OPTIMIZED    entry = the trace
+//
+// A thread whose cache of indirect targets still holds an older entry goes on there: to the plain code, which is right and slower, or to
+// a counter, which brings it here, where its cache is set right.
+#include "engine/internal.h"
+#include "base/error.h"
+
+void head_relink(Engine *engine, Block *block) {
+    for (ExitRecord *record = block->incoming; record; record = record->next)
+        host_patch(&engine->memory, record->jump, block->entry);
+}
+
+// The engine's blocks alone: a trace has been entered through its head.
+static bool may_count(const Engine *engine, const Block *block) {
+    return !block->invalid && !block->trace && !hot_head_given_up(&block->hot, &engine->options.hot);
+}
+
+void head_count(Engine *engine, Block *block) {
+    if (!may_count(engine, block)) return;
+    if (!block->counter) {
+        HeadRecord *counter = code_data_alloc(&engine->memory, sizeof *counter);
+        if (!counter) return;
+        counter->owner = block;
+        uint8_t *code = host_write_counter(engine->host, &engine->memory, counter, block->host.code);
+        if (!code) return;
+        block->counter = counter;
+        block->counter_code = code;
+    }
+    if (block->hot.state == HOT_NONE) hot_state_change(&block->hot.state, HOT_NONE, HOT_ACTIVE);
+    if (!hot_state_change(&block->hot.state, HOT_ACTIVE, HOT_TRACE_HEAD)) return;
+    __atomic_store_n(&block->counter->counter, (int32_t)block->hot.threshold - 1, __ATOMIC_RELAXED);
+    block->entry = block->counter_code;
+    head_relink(engine, block);
+    engine->counters.heads++;
+}
+
+void head_arrival(Engine *engine, Block *block, HotArrival how, bool backward) {
+    bool seen = block->seen;
+    block->seen = true;
+    if (__atomic_load_n(&block->hot.state, __ATOMIC_RELAXED) != HOT_NONE) return;
+    if (!hot_is_potential_head(&engine->options.hot, how, seen, backward)) return;
+    uint64_t epoch = engine->epoch;
+    world_lock(engine);
+    if (engine->epoch == epoch) head_count(engine, block);
+    world_unlock(engine);
+}
+
+void head_fail(Engine *engine, Block *block, Reason reason) {
+    if (block->invalid) return;
+    if (hot_head_fail(&block->hot, &engine->options.hot, reason) == REASON_GIVEN_UP) {
+        engine->reasons[REASON_GIVEN_UP]++;
+        return;
+    }
+    head_count(engine, block);
+}
+
+// ---- a counter has reached zero ---------------------------------------------------------------------------------------------------------
+// An entry of this thread's cache may lead to what is not the block's entry any more.
+static void refresh_cache(Cpu *cpu, const Block *block) {
+    for (unsigned part = 0; part < 2; part++) {
+        IbcEntry *entry = &cpu->ibc_real[ibc_index(cpu->engine, block->pc) + part * CPU_IBC_ENTRIES];
+        if (entry->pc == block->pc) entry->code = (void *)(uintptr_t)block->entry;
+    }
+}
+
+// The path is recorded by one thread: the first that comes here. Until it is done the block runs as it is.
+static bool begin_recording(Engine *engine, Block *block) {
+    world_lock(engine);
+    bool mine = !block->invalid && block->hot.state == HOT_TRACE_HEAD && block->entry == block->counter_code;
+    if (mine) {
+        block->entry = block->host.code;
+        head_relink(engine, block);
+    }
+    world_unlock(engine);
+    return mine;
+}
+
+static Block *block_hot(Cpu *cpu, Block *block) {
+    Engine *engine = cpu->engine;
+    if (!begin_recording(engine, block)) {
+        refresh_cache(cpu, block);
+        return block->invalid ? NULL : block;
+    }
+    Block *next = record_path(cpu, block);
+    return next;
+}
+
+static Block *trace_hot(Cpu *cpu, Trace *trace) {
+    Engine *engine = cpu->engine;
+    Block *head = trace->plan.blocks[0];
+    uint64_t epoch = engine->epoch;
+    world_lock(engine);
+    if (engine->epoch == epoch) {
+        trace_counted(engine, trace);
+        epoch = engine->epoch;
+    }
+    world_unlock(engine);
+    if (engine->epoch != epoch || head->invalid) return NULL;
+    refresh_cache(cpu, head);
+    return head;
+}
+
+Block *head_hot(Cpu *cpu, HeadRecord *record) {
+    if (record->of_trace) {
+        Trace *trace = record->owner;
+        cpu->pc = trace->code.pc;
+        return trace_hot(cpu, trace);
+    }
+    Block *block = record->owner;
+    cpu->pc = block->pc;
+    return block_hot(cpu, block);
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+//
+// The connection to kiln-opt, and when a trace asks for its second form.
+//
+// The optimizer is a process of its own that the Linux layer starts with the first request (hook optimizer_hub). Nothing here waits for it,
+// but for mode hybrid-sync: a request is one packet that is sent or not, and answers are looked for when a trace that asked has counted
+// down again, and between two runs of generated code. If the optimizer is missing or dies, traces stay in their first form.
+#include "engine/internal.h"
+#include "base/channel.h"
+#include "base/error.h"
+#include "debug/dump.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    MOST_WAITING = 32,       // requests without answer
+    CHECK_EVERY_NS = 100000, // roughly, while an answer is awaited
+    WAIT_MS = 20000,         // hybrid-sync: an optimizer that is silent for so long is taken for dead
+    ASSUMED_INSNS_PER_US = 2000,
+};
+
+uint32_t engine_assumptions(const Engine *engine) {
+    return (engine->memory_shared || engine->options.shared_memory ? 0 : TRACE_PRIVATE_MEMORY) |
+           (engine->fault_handler || engine->options.guard_code ? 0 : TRACE_NO_FAULT_HANDLER);
+}
+
+// ---- the request ---------------------------------------------------------------------------------------------------------------------
+static int32_t index_of_pc(const TracePlan *plan, uint64_t pc) {
+    for (uint32_t i = 0; i < plan->count; i++)
+        if (plan->blocks[i]->pc == pc) return (int32_t)i;
+    return TRACE_LEAVES;
+}
+
+// On the path a block leads to the next one, the last one to the loop. With side ways each exit to a block of the trace stays inside.
+static int32_t next_on_path(const TracePlan *plan, uint32_t i) {
+    if (i >= plan->path) return TRACE_LEAVES;
+    return i + 1 < plan->path ? (int32_t)i + 1 : plan->loop;
+}
+
+static void describe_block(TraceBlock *out, Arena *arena, const TracePlan *plan, uint32_t i, bool inside) {
+    const KirBlock *kir = out->kir;
+    int32_t *next = arena_alloc(arena, (kir->exit_count + 1) * sizeof *next), expected = next_on_path(plan, i);
+    for (uint32_t exit = 0; exit < kir->exit_count; exit++) {
+        next[exit] = TRACE_LEAVES;
+        if (kir->exits[exit].kind != KIR_EXIT_DIRECT) continue;
+        int32_t target = index_of_pc(plan, kir->exits[exit].target);
+        if (target == expected || inside) next[exit] = target;
+    }
+    out->next = next;
+    out->next_indirect = kir->insns[kir->count - 1].op == KIR_EXIT_IND ? expected : TRACE_LEAVES;
+    out->weight = i < plan->path ? 100 : 10;
+}
+
+static size_t build_request(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, uint8_t **bytes) {
+    Arena *arena = &engine->scratch;
+    arena_reset(arena);
+    TraceBlock *blocks = arena_alloc(arena, plan->count * sizeof *blocks);
+    for (uint32_t i = 0; i < plan->count; i++) {
+        blocks[i].kir = engine_raw_kir(engine, arena, plan->blocks[i]);
+        describe_block(&blocks[i], arena, plan, i, engine->options.hot.netplus);
+    }
+    const EngineOptions *options = &engine->options;
+    TraceRequest request = {.id = id,
+                            .heat = heat,
+                            .assumptions = engine_assumptions(engine),
+                            .options = options->optimizer_options,
+                            .disabled_passes = options->optimizer_disabled,
+                            .world = engine->guest->world,
+                            .blocks = blocks,
+                            .block_count = plan->count};
+    host_describe(engine->host, &request);
+    size_t size = trace_request_write(&request, NULL, 0);
+    *bytes = malloc(size);
+    if (!*bytes) fatal("out of memory for a request to the optimizer");
+    trace_request_write(&request, *bytes, size);
+    return size;
+}
+
+// ---- the connection ------------------------------------------------------------------------------------------------------------------
+// REASON_NONE: there is a channel.
+static Reason connect_to(Engine *engine) {
+    Optimizer *o = &engine->optimizer;
+    if (o->channel >= 0) return REASON_NONE;
+    if (o->absent || !engine->hooks.optimizer_hub) return REASON_NO_OPTIMIZER;
+    int hub = engine->hooks.optimizer_hub();
+    if (hub < -1) return REASON_QUEUE_FULL; // another time
+    if (hub >= 0) o->channel = channel_open(hub);
+    if (o->channel < 0 || !engine->hooks.keep_fd(&o->channel)) o->absent = true;
+    return o->absent ? REASON_NO_OPTIMIZER : REASON_NONE;
+}
+
+static void lose(Engine *engine) {
+    Optimizer *o = &engine->optimizer;
+    if (o->channel >= 0) engine->hooks.close_fd(&o->channel);
+    o->absent = true;
+    o->waiting = 0;
+    engine->reasons[REASON_OPTIMIZER_DIED]++;
+}
+
+static Trace *copy_plan_from(Engine *engine, uint64_t id, TracePlan *plan) {
+    Trace *trace = trace_by_id(&engine->traces, id);
+    if (!trace) return NULL;
+    *plan = trace->plan;
+    plan->blocks = malloc(plan->count * sizeof *plan->blocks);
+    if (!plan->blocks) fatal("out of memory for a trace");
+    memcpy(plan->blocks, trace->plan.blocks, plan->count * sizeof *plan->blocks);
+    return trace;
+}
+
+static bool is_stale(const Engine *engine, const Trace *trace) {
+    if (!trace->live || trace->code.invalid || trace->asked_under != engine_assumptions(engine)) return true;
+    for (uint32_t i = 0; i < trace->plan.count; i++)
+        if (trace->plan.blocks[i]->invalid) return true;
+    return false;
+}
+
+static void take_result(Engine *engine, const TraceResult *result) {
+    TracePlan plan;
+    Trace *trace = copy_plan_from(engine, result->id, &plan);
+    Reason reason = (Reason)result->reason;
+    if (trace && reason == REASON_NONE)
+        hot_cost_measured(&engine->compile_cost, &engine->options.hot, trace->ops, result->compile_ns);
+    if (trace && reason == REASON_NONE && !is_stale(engine, trace)) {
+        dump_trace_text(engine, trace, result);
+        trace->wish = TRACE_REFUSED; // should the new one be evicted first, this one is out of use anyway
+        if (trace_make_second(engine, plan, result, &reason)) return;
+        trace = trace_by_id(&engine->traces, result->id); // room was made: it may be gone
+    } else {
+        if (trace) trace_plan_free(&plan);
+        if (reason == REASON_NONE) reason = REASON_STALE;
+    }
+    engine->reasons[reason]++;
+    if (!trace) return;
+    trace->wish = reason == REASON_STALE || reason == REASON_QUEUE_FULL ? TRACE_NOT_ASKED : TRACE_REFUSED;
+    trace_arm(engine, trace);
+}
+
+static bool take_one(Engine *engine) {
+    Optimizer *o = &engine->optimizer;
+    uint8_t *data;
+    size_t size;
+    ChannelOutcome outcome = channel_receive(o->channel, &data, &size);
+    if (outcome == CHANNEL_AGAIN) return false;
+    if (outcome != CHANNEL_OK) {
+        lose(engine);
+        return false;
+    }
+    if (o->waiting) o->waiting--;
+    Arena arena = {0};
+    TraceResult result;
+    if (trace_result_read(&arena, &result, data, size)) take_result(engine, &result);
+    else engine->reasons[REASON_BAD_RESULT]++;
+    arena_free(&arena);
+    free(data);
+    return true;
+}
+
+void optimizer_take(Engine *engine) {
+    while (engine->optimizer.channel >= 0 && engine->optimizer.waiting && take_one(engine)) {}
+}
+
+static void wait_for_answer(Engine *engine) {
+    Optimizer *o = &engine->optimizer;
+    while (o->channel >= 0 && o->waiting) {
+        struct pollfd p = {.fd = o->channel, .events = POLLIN};
+        int ready = poll(&p, 1, WAIT_MS);
+        if (ready < 0 && errno == EINTR) continue;
+        if (ready > 0) optimizer_take(engine);
+        else lose(engine);
+    }
+}
+
+Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, bool wait) {
+    Optimizer *o = &engine->optimizer;
+    Reason reason = connect_to(engine);
+    if (reason != REASON_NONE) return reason;
+    if (o->waiting >= MOST_WAITING) return REASON_QUEUE_FULL;
+    uint8_t *bytes;
+    size_t size = build_request(engine, id, plan, heat, &bytes);
+    ChannelOutcome outcome = channel_send(o->channel, bytes, size);
+    free(bytes);
+    if (outcome == CHANNEL_AGAIN) return REASON_QUEUE_FULL;
+    if (outcome == CHANNEL_TOO_LARGE) return REASON_REQUEST_TOO_LARGE;
+    if (outcome != CHANNEL_OK) {
+        lose(engine);
+        return REASON_OPTIMIZER_DIED;
+    }
+    engine->counters.requests++;
+    o->waiting++;
+    if (wait) wait_for_answer(engine);
+    return REASON_NONE;
+}
+
+void optimizer_after_fork(Engine *engine) {
+    Optimizer *o = &engine->optimizer;
+    if (o->channel >= 0) engine->hooks.close_fd(&o->channel);
+    o->waiting = 0;
+    for (Trace *trace = engine->traces.oldest; trace; trace = trace->next)
+        if (trace->wish == TRACE_ASKED) trace->wish = TRACE_NOT_ASKED;
+}
+
+// ---- when a trace asks ---------------------------------------------------------------------------------------------------------------
+static uint64_t worth(const Engine *engine, const Trace *trace) {
+    if (engine->options.second_after >= 0) {
+        uint64_t after = (uint64_t)engine->options.second_after;
+        return after > trace->executions ? after - trace->executions : 0;
+    }
+    HotCost cost = {.executions = trace->executions, .insns = trace->guest_insns, .ops = trace->ops};
+    return hot_worth(&cost, &engine->options.hot, &engine->compile_cost);
+}
+
+static void ask(Engine *engine, Trace *trace) {
+    bool wait = engine->options.mode != ENGINE_HYBRID;
+    trace->wish = TRACE_ASKED;
+    trace->asked_under = engine_assumptions(engine);
+    uint64_t heat = trace->executions * trace->guest_insns >> 10, id = trace->id;
+    Reason reason = optimizer_ask(engine, id, &trace->plan, heat > UINT32_MAX ? UINT32_MAX : (uint32_t)heat, wait);
+    trace = trace_by_id(&engine->traces, id);
+    if (reason == REASON_NONE) return;
+    engine->reasons[reason]++;
+    if (trace) trace->wish = reason == REASON_QUEUE_FULL ? TRACE_NOT_ASKED : TRACE_REFUSED;
+}
+
+void trace_made(Engine *engine, Trace *trace) {
+    if (worth(engine, trace) == 0) ask(engine, trace);
+}
+
+void trace_arm(Engine *engine, Trace *trace) {
+    uint64_t count = INT32_MAX;
+    if (engine->optimizer.absent && trace->wish == TRACE_NOT_ASKED) trace->wish = TRACE_REFUSED;
+    if (trace->wish == TRACE_NOT_ASKED) count = worth(engine, trace) / trace->rounds;
+    if (trace->wish == TRACE_ASKED)
+        count = (uint64_t)CHECK_EVERY_NS / 1000 * ASSUMED_INSNS_PER_US / (trace->guest_insns * trace->rounds + 1);
+    if (trace->wish == TRACE_REFUSED) trace_stop_counting(engine, trace);
+    if (count < 1) count = 1;
+    if (count > INT32_MAX) count = INT32_MAX;
+    trace->armed = (uint32_t)count;
+    __atomic_store_n(&trace->counter->counter, (int32_t)count - 1, __ATOMIC_RELAXED);
+}
+
+void trace_counted(Engine *engine, Trace *trace) {
+    uint64_t id = trace->id;
+    trace->executions += (uint64_t)trace->armed * trace->rounds;
+    if (!trace->live) { // entered through an old entry of a cache
+        trace->wish = TRACE_REFUSED;
+    } else if (trace->wish == TRACE_ASKED) {
+        optimizer_take(engine);
+    } else if (trace->wish == TRACE_NOT_ASKED && worth(engine, trace) == 0) {
+        ask(engine, trace);
+    }
+    trace = trace_by_id(&engine->traces, id);
+    if (trace && trace->form == TRACE_FIRST) trace_arm(engine, trace);
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+//
+// Recording: from a hot head on, the next blocks are executed one at a time by the interpreter, and src/hot decides where the path ends.
+//
+// The interpreter runs a block from its KIR, which costs less than making an unlinked copy of its host code, and blocks that are not
+// recorded pay nothing (figures: docs/trace-selection.md).
+#include "engine/internal.h"
+#include "base/error.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Recording {
+    Engine *engine;
+    HotRecorder rec;
+    Block *blocks[HOT_MAX_BLOCKS];       // as in rec
+    const KirBlock *kir[HOT_MAX_BLOCKS]; // in the engine's arena of recordings
+    uint64_t epoch;                      // blocks are gone when the engine's differs
+} Recording;
+
+// ---- executing -----------------------------------------------------------------------------------------------------------------------
+// One recording at a time may use the arena; another thread that wants to record meanwhile runs on without.
+static bool claim(Engine *engine) { return !__atomic_exchange_n(&engine->recording, true, __ATOMIC_ACQUIRE); }
+static void release(Engine *engine) { __atomic_store_n(&engine->recording, false, __ATOMIC_RELEASE); }
+
+// The block that execution has reached. NULL: the recording is over.
+static Block *arrive(Recording *r, Cpu *cpu, const KirBlock *from) {
+    Engine *engine = r->engine;
+    if (__atomic_load_n(&cpu->poll, __ATOMIC_RELAXED)) {
+        hot_record_stop(&r->rec, REASON_INTERRUPTED);
+        return NULL;
+    }
+    Block *block = engine_block(engine, cpu->pc, cpu->mode);
+    if (engine->epoch != r->epoch) {
+        hot_record_stop(&r->rec, REASON_CODE_GONE);
+        return NULL;
+    }
+    block->seen = true;
+    HotStep step = {.block = block->id, .backward = block->pc < from->pc + from->guest_bytes, .loop_head = block->loop_head};
+    if (!hot_record_next(&r->rec, step)) return NULL;
+    r->blocks[r->rec.count - 1] = block;
+    return block;
+}
+
+// NULL: waiting for the lock has cost the block.
+static const KirBlock *raw_kir(Recording *r, const Block *block) {
+    const KirBlock *kir = NULL;
+    world_lock(r->engine);
+    if (r->engine->epoch == r->epoch) kir = engine_raw_kir(r->engine, &r->engine->recorded, block);
+    world_unlock(r->engine);
+    return kir;
+}
+
+static void execute_path(Recording *r, Cpu *cpu, RunOutcome *outcome) {
+    Block *block = r->blocks[0];
+    do {
+        const KirBlock *kir = raw_kir(r, block);
+        if (!kir) {
+            hot_record_stop(&r->rec, REASON_CODE_GONE);
+            break;
+        }
+        r->kir[r->rec.count - 1] = kir;
+        *outcome = run_interpreter(cpu, kir);
+        if (outcome->how != INTERP_CONTINUE) {
+            hot_record_stop(&r->rec, REASON_EXCEPTION);
+            break;
+        }
+        block = arrive(r, cpu, kir);
+    } while (block);
+}
+
+// ---- what becomes of it ----------------------------------------------------------------------------------------------------------------
+static unsigned index_of(const Recording *r, uint32_t id) {
+    for (unsigned i = 0; i < r->rec.count; i++)
+        if (r->blocks[i]->id == id) return i;
+    bug("block %u is not in the recording", id);
+}
+
+static bool connected(void *context, uint32_t from, uint32_t to) {
+    const Recording *r = context;
+    return kir_leads_to(r->kir[index_of(r, from)], r->blocks[index_of(r, to)]->pc);
+}
+
+static TracePlan plan_of(const Recording *r, const HotPath *path) {
+    unsigned count = path->count + path->added;
+    TracePlan plan = {.blocks = malloc(count * sizeof *plan.blocks),
+                      .count = count,
+                      .path = path->count,
+                      .loop = path->loop,
+                      .shape = (uint8_t)path->shape,
+                      .reason = (uint8_t)path->end};
+    if (!plan.blocks) fatal("out of memory for a path");
+    for (unsigned i = 0; i < path->count; i++) plan.blocks[i] = r->blocks[index_of(r, path->blocks[i])];
+    for (unsigned i = path->count; i < count; i++) plan.blocks[i] = block_by_id(&r->engine->blocks, path->blocks[i]);
+    return plan;
+}
+
+static bool all_valid(const Recording *r) {
+    for (unsigned i = 0; i < r->rec.count; i++)
+        if (r->blocks[i]->invalid) return false;
+    return true;
+}
+
+static unsigned known_successors(void *context, uint32_t id, uint32_t *out, unsigned room) {
+    const Recording *r = context;
+    const Block *block = block_by_id(&r->engine->blocks, id);
+    unsigned count = 0;
+    for (uint32_t i = 0; block && i < block->host.exit_count && count < room; i++)
+        if (block->host.exits[i]->linked && !block->host.exits[i]->linked->invalid) out[count++] = block->host.exits[i]->linked->id;
+    return count;
+}
+
+static bool limit_reached(const Engine *engine) {
+    return engine->options.trace_limit && engine->traces.made >= engine->options.trace_limit;
+}
+
+static void make(Recording *r, HotPath *path) {
+    Engine *engine = r->engine;
+    Block *head = r->blocks[index_of(r, path->blocks[0])];
+    // The head of an inner cycle may have a trace already, or never have counted.
+    if (head->trace) return;
+    if (head->hot.state == HOT_NONE) hot_state_change(&head->hot.state, HOT_NONE, HOT_ACTIVE);
+    if (head->hot.state == HOT_ACTIVE) hot_state_change(&head->hot.state, HOT_ACTIVE, HOT_TRACE_HEAD);
+    if (hot_head_given_up(&head->hot, &engine->options.hot)) return;
+    if (path->cut != REASON_NONE) engine->reasons[path->cut]++;
+    if (limit_reached(engine)) {
+        engine->reasons[REASON_TRACE_LIMIT]++;
+        return;
+    }
+    hot_netplus(path, &engine->options.hot, head->annotated, known_successors, r);
+    Reason reason = REASON_NONE;
+    hot_state_change(&head->hot.state, HOT_TRACE_HEAD, HOT_OPTIMIZED);
+    if (path->shape == HOT_O) head->loop_head = true;
+    Trace *trace = trace_make_first(engine, plan_of(r, path), &reason);
+    if (trace) {
+        trace_made(engine, trace);
+        return;
+    }
+    engine->reasons[reason]++;
+    head_fail(engine, head, reason);
+}
+
+static void finish(Recording *r) {
+    Engine *engine = r->engine;
+    Block *head = r->blocks[0];
+    HotPaths paths = {.dropped = REASON_CODE_GONE};
+    engine->counters.recordings++;
+    engine->counters.recorded_blocks += r->rec.count;
+    engine->reasons[r->rec.reason]++;
+    if (all_valid(r)) hot_paths(&r->rec, &engine->options.hot, connected, r, &paths);
+    for (unsigned i = 0; i < paths.count; i++) {
+        make(r, &paths.path[i]);
+        if (engine->epoch != r->epoch && head->invalid) return;
+    }
+    if (paths.dropped == REASON_NONE || head->trace) return;
+    engine->reasons[paths.dropped]++;
+    head_fail(engine, head, paths.dropped);
+}
+
+Block *record_path(Cpu *cpu, Block *head) {
+    Engine *engine = cpu->engine;
+    if (!claim(engine)) {
+        world_lock(engine);
+        head_fail(engine, head, REASON_INTERRUPTED);
+        world_unlock(engine);
+        return head;
+    }
+    Recording r = {.engine = engine, .epoch = engine->epoch};
+    RunOutcome outcome = {.how = INTERP_CONTINUE};
+    arena_reset(&engine->recorded);
+    hot_record_start(&r.rec, &engine->options.hot, head->id);
+    r.blocks[0] = head;
+    execute_path(&r, cpu, &outcome);
+    world_lock(engine);
+    if (engine->epoch == r.epoch) finish(&r);
+    world_unlock(engine);
+    release(engine);
+    if (outcome.how != INTERP_CONTINUE) {
+        take_outcome(cpu, outcome);
+        return NULL;
+    }
+    return cpu->poll ? NULL : engine_block(engine, cpu->pc, cpu->mode);
+}

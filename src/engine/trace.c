@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: MIT
+#include "engine/internal.h"
+#include "base/error.h"
+#include "debug/dump.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+// ---- the cache -------------------------------------------------------------------------------------------------------------------
+static size_t cache_bytes(const TraceCache *cache) { return (size_t)(cache->memory.code_end - cache->memory.code); }
+
+void trace_cache_init(TraceCache *cache) {
+    cache->newest = &cache->oldest;
+    size_t size = cache_bytes(cache) / TRACE_LINE * sizeof(Trace *);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) fatal("out of memory for the trace cache");
+    cache->by_line = p;
+}
+
+static size_t line_of(const TraceCache *cache, const uint8_t *address) {
+    return (size_t)(address - cache->memory.code) / TRACE_LINE;
+}
+
+static void note_lines(TraceCache *cache, const Trace *trace, Trace *value) {
+    const HostCompiled *host = &trace->code.host;
+    for (size_t i = line_of(cache, host->code); i <= line_of(cache, host->code + host->size - 1); i++)
+        __atomic_store_n(&cache->by_line[i], value, __ATOMIC_RELEASE);
+}
+
+const Trace *trace_at_host(const TraceCache *cache, const uint8_t *address) {
+    if (address < cache->memory.code || address >= cache->memory.code_end) return NULL;
+    return __atomic_load_n(&cache->by_line[line_of(cache, address)], __ATOMIC_ACQUIRE);
+}
+
+Trace *trace_by_id(const TraceCache *cache, uint64_t id) {
+    for (Trace *trace = cache->oldest; trace; trace = trace->next)
+        if (trace->id == id) return trace;
+    return NULL;
+}
+
+void trace_plan_free(TracePlan *plan) {
+    free(plan->blocks);
+    *plan = (TracePlan){.loop = -1};
+}
+
+static void free_trace(TraceCache *cache, Trace *trace) {
+    note_lines(cache, trace, NULL);
+    memset(trace->data, 0, (size_t)(trace->data_end - trace->data));
+    trace_plan_free(&trace->plan);
+    free(trace->code.host.faults);
+    free(trace->code.host.entries);
+    free(trace->code.host.exits);
+    free(trace);
+}
+
+void trace_cache_reset(TraceCache *cache) {
+    for (Trace *trace = cache->oldest, *next; trace; trace = next) {
+        next = trace->next;
+        free_trace(cache, trace);
+    }
+    cache->oldest = NULL;
+    cache->newest = &cache->oldest;
+    cache->memory.code_next = cache->memory.code;
+    cache->memory.data_next = cache->memory.data;
+}
+
+// ---- going out of use ---------------------------------------------------------------------------------------------------------------
+static void out_of_use(Trace *trace) {
+    Block *head = trace->plan.blocks[0];
+    trace->live = false;
+    head->trace = NULL;
+    head->entry = head->host.code;
+}
+
+void trace_retire(Engine *engine, Trace *trace, Reason reason) {
+    if (!trace->live) return;
+    Block *head = trace->plan.blocks[0];
+    out_of_use(trace);
+    engine->reasons[reason]++;
+    dump_trace_end(engine, trace, reason);
+    if (head->invalid) return;
+    head_relink(engine, head);
+    head_fail(engine, head, reason);
+}
+
+static bool contains(const Trace *trace, const Block *block) {
+    for (uint32_t i = 0; i < trace->plan.count; i++)
+        if (trace->plan.blocks[i] == block) return true;
+    return false;
+}
+
+void traces_invalidate(Engine *engine, Block *block) {
+    if (!block->in_traces) return;
+    for (Trace *trace = engine->traces.oldest; trace; trace = trace->next) {
+        if (trace->code.invalid || !contains(trace, block)) continue;
+        trace->code.invalid = true; // its exits are not linked any more
+        if (current_cpu) forget_target(current_cpu, trace->code.pc);
+        trace_retire(engine, trace, REASON_INVALIDATED);
+    }
+}
+
+void traces_retract(Engine *engine) {
+    world_stop(engine);
+    for (Trace *trace = engine->traces.oldest; trace; trace = trace->next) {
+        if (trace->form != TRACE_SECOND) continue;
+        trace->code.invalid = true;
+        trace_retire(engine, trace, REASON_RETRACTED);
+    }
+    world_clear_caches(engine);
+    world_resume(engine);
+}
+
+// ---- eviction -----------------------------------------------------------------------------------------------------------------------
+static void forget_exit(ExitRecord *record) {
+    if (!record->linked) return;
+    for (ExitRecord **link = &record->linked->incoming; *link; link = &(*link)->next) {
+        if (*link != record) continue;
+        *link = record->next;
+        break;
+    }
+    record->linked = NULL;
+}
+
+static void evict(Engine *engine, Trace *trace) {
+    trace_retire(engine, trace, REASON_EVICTED);
+    for (uint32_t i = 0; i < trace->code.host.exit_count; i++) forget_exit(trace->code.host.exits[i]);
+    free_trace(&engine->traces, trace);
+}
+
+static bool overlaps(const Trace *trace, const CodeMemory *room) {
+    const HostCompiled *host = &trace->code.host;
+    bool code = host->code < room->code_end && host->code + host->size > room->code_next;
+    bool data = trace->data < room->data_end && trace->data_end > room->data_next;
+    return code || data;
+}
+
+static bool evict_from(Engine *engine, const CodeMemory *room) {
+    TraceCache *cache = &engine->traces;
+    bool stopped = false;
+    for (Trace **link = &cache->oldest; *link;) {
+        Trace *trace = *link;
+        if (!overlaps(trace, room)) {
+            link = &trace->next;
+            continue;
+        }
+        if (engine->options.trace_cache_stop) return false;
+        if (!stopped) world_stop(engine);
+        stopped = true;
+        *link = trace->next;
+        evict(engine, trace);
+    }
+    cache->newest = &cache->oldest;
+    while (*cache->newest) cache->newest = &(*cache->newest)->next;
+    if (!stopped) return true;
+    engine->epoch++;
+    world_clear_caches(engine);
+    world_serialise(engine);
+    world_resume(engine);
+    return true;
+}
+
+static uint8_t *aligned(uint8_t *p) { return (uint8_t *)(((uintptr_t)p + TRACE_LINE - 1) & ~(uintptr_t)(TRACE_LINE - 1)); }
+
+// Room for a trace of at most that size behind the newest one. False: there is none.
+static bool make_room(Engine *engine, size_t code, size_t data, CodeMemory *room) {
+    const CodeMemory *all = &engine->traces.memory;
+    if (code > cache_bytes(&engine->traces) || data > cache_bytes(&engine->traces)) return false;
+    *room = *all;
+    room->code_next = aligned(all->code_next);
+    room->data_next = aligned(all->data_next);
+    bool code_wraps = (size_t)(all->code_end - room->code_next) < code || room->code_next > all->code_end;
+    bool data_wraps = (size_t)(all->data_end - room->data_next) < data || room->data_next > all->data_end;
+    if ((code_wraps || data_wraps) && engine->options.trace_cache_stop) return false;
+    if (code_wraps) room->code_next = all->code;
+    if (data_wraps) room->data_next = all->data;
+    room->code_end = room->code_next + code;
+    room->data_end = room->data_next + data;
+    return evict_from(engine, room);
+}
+
+// ---- coming into use ----------------------------------------------------------------------------------------------------------------
+static void *keep(const void *array, size_t size) {
+    if (!size) return NULL;
+    void *copy = malloc(size);
+    if (!copy) fatal("out of memory for a trace");
+    return memcpy(copy, array, size);
+}
+
+static Trace *new_trace(TraceForm form, TracePlan plan) {
+    Trace *trace = calloc(1, sizeof *trace);
+    if (!trace) fatal("out of memory for a trace");
+    trace->form = form;
+    trace->plan = plan;
+    const Block *head = plan.blocks[0];
+    trace->code.pc = head->pc;
+    trace->code.mode = head->mode;
+    trace->code.is_trace = true;
+    for (uint32_t i = 0; i < plan.path; i++) trace->guest_insns += plan.blocks[i]->guest_insns;
+    return trace;
+}
+
+static void keep_tables(HostCompiled *host, Block *block) {
+    host->faults = keep(host->faults, host->fault_count * sizeof *host->faults);
+    host->entries = keep(host->entries, host->entry_count * sizeof *host->entries);
+    host->exits = keep(host->exits, host->exit_count * sizeof *host->exits);
+    for (uint32_t i = 0; i < host->exit_count; i++) host->exits[i]->block = block;
+}
+
+// It lies in the room and is entered from now on.
+static void use(Engine *engine, Trace *trace, const CodeMemory *room, uint8_t *data) {
+    TraceCache *cache = &engine->traces;
+    Block *head = trace->plan.blocks[0];
+    keep_tables(&trace->code.host, &trace->code);
+    trace->data = data;
+    trace->data_end = room->data_next;
+    cache->memory.code_next = room->code_next;
+    cache->memory.data_next = room->data_next;
+    trace->id = ++cache->last_id;
+    *cache->newest = trace;
+    cache->newest = &trace->next;
+    note_lines(cache, trace, trace);
+    cache->made++;
+    for (uint32_t i = 0; i < trace->plan.count; i++) trace->plan.blocks[i]->in_traces = true;
+    if (head->trace) {
+        head->trace->live = false;
+        engine->reasons[REASON_REPLACED]++;
+    }
+    trace->live = true;
+    head->trace = trace;
+    head->entry = trace->code.host.code;
+    head_relink(engine, head);
+}
+
+void trace_stop_counting(Engine *engine, Trace *trace) {
+    Block *head = trace->plan.blocks[0];
+    if (!trace->live || trace->form != TRACE_FIRST) return;
+    head->entry = trace->code.host.code + host_counter_bytes();
+    head_relink(engine, head);
+}
+
+static void count_shape(Engine *engine, const Trace *trace) {
+    Counters *c = &engine->counters;
+    c->trace_blocks += trace->plan.count;
+    c->trace_guest_insns += trace->guest_insns;
+    if (trace->plan.shape == HOT_STRAIGHT) c->traces_straight++;
+    else if (trace->plan.shape == HOT_O) c->traces_o_shaped++;
+    else c->traces_6_shaped++;
+}
+
+// A short loop is repeated in its first form: fewer jumps, polls and counts.
+static uint32_t unrolled(const TracePlan *plan, uint32_t insns) {
+    enum { ENOUGH_INSNS = 48, MOST_TIMES = 8 };
+    if (plan->loop != 0 || insns == 0) return 1;
+    uint32_t times = ENOUGH_INSNS / insns;
+    if (times > MOST_TIMES) times = MOST_TIMES;
+    if (times * plan->path > HOT_MAX_BLOCKS) times = HOT_MAX_BLOCKS / plan->path;
+    return times ? times : 1;
+}
+
+static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
+    Trace *trace = new_trace(TRACE_FIRST, plan);
+    uint64_t start = engine_nanoseconds();
+    for (;;) {
+        uint32_t times = unrolled(&plan, trace->guest_insns);
+        KirBlock *kir = translate_path(engine, plan.blocks, plan.path, times);
+        trace->rounds = times;
+        size_t code = 1024 + kir->count * 16u, data = 1024 + kir->exit_count * 2u * sizeof(ExitRecord) + kir->count * 4u;
+        CodeMemory room;
+        for (;; code *= 2, data *= 2) {
+            if (!make_room(engine, code, data, &room)) {
+                *reason = REASON_CACHE_FULL;
+                goto fail;
+            }
+            uint8_t *data_start = room.data_next;
+            trace->counter = code_data_alloc(&room, sizeof *trace->counter);
+            *trace->counter = (HeadRecord){.owner = trace, .of_trace = true};
+            trace->ops = kir->count;
+            if (host_compile(engine->host, &room, kir, trace->counter, &engine->scratch, &trace->code.host)) {
+                use(engine, trace, &room, data_start);
+                trace_arm(engine, trace);
+                trace->compile_ns = engine_nanoseconds() - start;
+                engine->counters.traces_first++;
+                engine->counters.trace_first_ns += trace->compile_ns;
+                engine->counters.trace_bytes += trace->code.host.size;
+                count_shape(engine, trace);
+                dump_trace(engine, trace, kir);
+                return trace;
+            }
+            if (trace->code.host.too_complex) break;
+        }
+        // Half of the path may do.
+        if (plan.path < 2) break;
+        trace->plan.path = plan.path = plan.path / 2;
+        trace->plan.count = plan.count = least(plan.count, plan.path);
+        trace->plan.loop = plan.loop = -1;
+        trace->plan.shape = HOT_STRAIGHT;
+        engine->reasons[REASON_TOO_COMPLEX]++;
+    }
+    *reason = REASON_TOO_COMPLEX;
+fail:
+    trace_plan_free(&trace->plan);
+    free(trace);
+    return NULL;
+}
+
+Trace *trace_make_second(Engine *engine, TracePlan plan, const TraceResult *result, Reason *reason) {
+    Trace *trace = new_trace(TRACE_SECOND, plan);
+    size_t code = result->object_size + 64u * result->exit_count + 256, data = 256 + result->exit_count * sizeof(ExitRecord) * 2u;
+    CodeMemory room;
+    *reason = REASON_CACHE_FULL;
+    if (make_room(engine, code, data, &room)) {
+        uint8_t *data_start = room.data_next;
+        arena_reset(&engine->scratch);
+        *reason = host_place_trace(engine->host, &room, result, &engine->scratch, &trace->code.host);
+        if (*reason == REASON_NONE) {
+            use(engine, trace, &room, data_start);
+            trace->compile_ns = result->compile_ns;
+            engine->counters.traces_second++;
+            engine->counters.optimizer_ns += result->compile_ns;
+            engine->counters.trace_bytes += trace->code.host.size;
+            dump_trace(engine, trace, NULL);
+            return trace;
+        }
+    }
+    trace_plan_free(&trace->plan);
+    free(trace);
+    return NULL;
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+//
+// Traces: paths of blocks that are executed as one piece of code, and the cache that holds them.
+//
+//   plan          which blocks, in which order, and to which of them the last one leads back (src/hot chose them)
+//   first form    the path as one long block through the fast tier: there at once, and counts its executions
+//   second form   an object from the optimizer; takes the first form's place when it comes
+//
+// A trace begins at the guest pc of its head. While it is in use (`live`) the head's `entry` is its code, so everything that is linked
+// to the head goes there; its exits are linked to blocks like any other exit. Nothing else points to a trace, but the threads' caches of
+// indirect targets, which are emptied before its memory is used again.
+//
+// The cache is a ring, code and data in step: a new trace is placed behind the newest one, and what lies there is evicted. Eviction
+// happens with the world stopped: no thread is inside (engine/world.c), and generated code is never returned into, so the bytes are free.
+//
+// Everything here is called with the engine's lock held, but trace_at_host.
+#ifndef KILN_ENGINE_TRACE_H
+#define KILN_ENGINE_TRACE_H
+
+#include "engine/block.h"
+
+typedef struct TracePlan {
+    Block **blocks; // the head first; malloc'ed
+    uint32_t count;
+    int32_t loop;   // the block to which the last one of the path leads back, -1: none
+    uint32_t path;  // how many of the blocks are the path; the others are side ways that come back
+    uint8_t shape;  // HotShape
+    uint8_t reason; // Reason: why the path ended
+} TracePlan;
+
+typedef enum TraceForm { TRACE_FIRST, TRACE_SECOND } TraceForm;
+typedef enum TraceWish { TRACE_NOT_ASKED, TRACE_ASKED, TRACE_REFUSED } TraceWish; // of a second form
+
+typedef struct Trace {
+    struct Trace *next; // newer
+    uint64_t id;
+    TracePlan plan;
+    Block code; // as which it leaves; never in the table of blocks
+    TraceForm form;
+    bool live;
+    TraceWish wish;
+    uint32_t guest_insns; // of the path
+    HeadRecord *counter;  // first form; NULL: does not count
+    uint32_t rounds;      // of a loop in one execution of the first form
+    uint32_t armed;       // what the counter began with
+    uint64_t executions;  // counted before that
+    uint32_t ops;         // KIR operations of the path
+    uint32_t asked_under; // assumptions
+    uint64_t compile_ns;
+    uint8_t *data, *data_end;
+} Trace;
+
+typedef struct TraceCache {
+    CodeMemory memory;       // code_next and data_next are where the next trace goes
+    Trace *oldest, **newest; // all that have memory, in order of their age
+    Trace **by_line;         // by cache line of the code
+    uint64_t last_id;
+    uint32_t made; // first and second forms together
+} TraceCache;
+
+enum { TRACE_LINE = 64 };
+
+// `bytes` of code and as much data lie at memory->code, memory->data already.
+void trace_cache_init(TraceCache *cache);
+// Forgets all traces; the blocks go too.
+void trace_cache_reset(TraceCache *cache);
+const Trace *trace_at_host(const TraceCache *cache, const uint8_t *address);
+Trace *trace_by_id(const TraceCache *cache, uint64_t id);
+
+// Makes the first form and puts it into use. Takes over the plan. NULL and *reason if not.
+Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason);
+// Puts the optimizer's object into use, in place of what the head has now. Takes over the plan.
+Trace *trace_make_second(Engine *engine, TracePlan plan, const TraceResult *result, Reason *reason);
+// The head goes back to its own code.
+void trace_retire(Engine *engine, Trace *trace, Reason reason);
+// The block's code has changed: so have all traces that contain it.
+void traces_invalidate(Engine *engine, Block *block);
+// All second forms (an assumption does not hold any more).
+void traces_retract(Engine *engine);
+void trace_plan_free(TracePlan *plan);
+
+// ---- heads.c: which blocks count, and what happens at the threshold -----------------------------------------------------------------
+// The block is about to be entered in this way; the lock is not held.
+void head_arrival(Engine *engine, Block *block, HotArrival how, bool backward);
+// It counts (again), from its threshold.
+void head_count(Engine *engine, Block *block);
+// Everything that leads to the block goes to its entry as it is now.
+void head_relink(Engine *engine, Block *block);
+// Its trace failed or went away: it counts up to twice as much, or never again.
+void head_fail(Engine *engine, Block *block, Reason reason);
+// A counter has reached zero: what comes next for cpu, or NULL (a hook has been called, or somebody wants to look).
+Block *head_hot(Cpu *cpu, HeadRecord *record);
+
+// ---- record.c: the path that executes next, from `head` on --------------------------------------------------------------------------
+// Executes it, block by block, in the interpreter, and makes the traces. As head_hot.
+Block *record_path(Cpu *cpu, Block *head);
+
+// ---- optimizer.c: the connection to kiln-opt ---------------------------------------------------------------------------------------
+typedef struct Optimizer {
+    int channel;      // -1: none yet
+    bool absent;      // it could not be started, or it died
+    uint32_t waiting; // requests without answer
+    uint32_t passed;  // chances to take answers
+} Optimizer;
+// Asks for a second form of the trace with this id; with `wait`, waits for the answer and takes it in.
+Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, bool wait);
+// Takes in what has come.
+void optimizer_take(Engine *engine);
+// A first form that will not get a second one is entered behind its counter.
+void trace_stop_counting(Engine *engine, Trace *trace);
+// Sets the counter of a first form to when it is to be looked at again.
+void trace_arm(Engine *engine, Trace *trace);
+// A first form is there: asks at once if it is to.
+void trace_made(Engine *engine, Trace *trace);
+// It has counted down: asks for its second form if that pays.
+void trace_counted(Engine *engine, Trace *trace);
+void optimizer_after_fork(Engine *engine); // in the child: a channel of its own, when it needs one
+
+#endif
