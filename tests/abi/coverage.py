@@ -59,7 +59,7 @@ def main():
     offered = [row for row in rows if row[2] != "absent"]
     good = sum(1 for _, name, _ in offered if tests[name])
     print(f"{good} of {len(offered)} calls tested; {len(rows) - len(offered)} absent")
-    return 1 if unknown and not args.trace else 0
+    return 1 if (unknown or good < len(offered)) and not args.trace else 0
 
 
 sys.exit(main())
