@@ -58,7 +58,7 @@ typedef struct TraceLayout {
 } TraceLayout;
 
 typedef struct TraceBlock {
-    const KirBlock *kir;   // folded, with no fault table
+    const KirBlock *kir;   // as built or folded: every SET is there, so that at each INSN the globals are right; no fault table
     const int32_t *next;   // by exit of `kir`: the block of the request that it leads to, or TRACE_LEAVES
     int32_t next_indirect; // the block that the final indirect exit is predicted to lead to, or TRACE_LEAVES
     uint32_t weight;       // executions, in relation to the other blocks

@@ -2,8 +2,7 @@
 //
 // Ways out of a block.
 //
-// An edge to a block further on in the request is a branch. Edges back (to the same block or an earlier one) meet in the target's
-// *latch*: a compiler fence, so that loads of a loop that waits for memory are done again, and a poll. A trace is entered at its
+// An edge to a block further on is a branch. Edges back (graph.c) meet in the target's *latch*: a compiler fence, so that loads of a loop that waits for memory are done again, and a poll. A trace is entered at its
 // head alone, so one more poll at the entry covers every cycle that leaves the trace and comes back to it.
 //
 // A way out of the trace is a block of its own, never the likely one: it stores the dirty globals that are not pinned and ends with a
@@ -86,7 +85,8 @@ static LLVMBasicBlockRef latch_of(Lower *l, uint32_t number) {
 }
 
 static LLVMBasicBlockRef way_to(Lower *l, int32_t number) {
-    return (uint32_t)number > l->block ? l->blocks[number].code : latch_of(l, (uint32_t)number);
+    bool back = l->blocks[number].order <= l->blocks[l->block].order;
+    return back ? latch_of(l, (uint32_t)number) : l->blocks[number].code;
 }
 
 // ---- direct exits -------------------------------------------------------------------------------------------------------------
@@ -192,3 +192,5 @@ void lower_final_exit(Lower *l, const KirInsn *insn) {
     else if (insn->op == KIR_EXIT_COND) lower_conditional(l, insn);
     else lower_indirect(l, insn);
 }
+
+void lower_join(Lower *l) { LLVMBuildBr(l->builder, way_to(l, l->blocks[l->block].joins)); }

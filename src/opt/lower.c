@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The function of a trace: its frame, the copies of globals, and the blocks' operations in order.
+// The function of a trace: its frame, the copies of globals, and the operations of each block.
 #include <stdio.h>
 #include <string.h>
 #include "opt/lower.h"
@@ -92,66 +92,6 @@ void store_dirty(Lower *l, const GlobalSet *dirty, bool pinned) {
 void reload_globals(Lower *l) {
     for (unsigned i = 0; i < l->request->world.global_count; i++)
         if (l->copy[i]) write_global(l, i, load_home(l, i));
-}
-
-// ---- which globals are dirty where --------------------------------------------------------------------------------------------
-static GlobalSet pinned_set(const Lower *l) {
-    GlobalSet set = {{0}};
-    for (unsigned i = 0; i < l->request->world.global_count; i++)
-        if (l->argument[i] >= 0) set_add(&set, i);
-    return set;
-}
-
-static bool merge(GlobalSet *into, const GlobalSet *from) {
-    bool changed = false;
-    for (unsigned i = 0; i < LOWER_GLOBALS / 64; i++) {
-        uint64_t both = into->bits[i] | from->bits[i];
-        changed |= both != into->bits[i];
-        into->bits[i] = both;
-    }
-    return changed;
-}
-
-static unsigned helper_flags(const KirBlock *kir, const KirInsn *insn) {
-    return kir->world->helpers[insn->op == KIR_CALL3 ? insn->aux : insn->a].flags;
-}
-
-// What an operation does to the set (call.c does the stores).
-static void step_dirty(const KirBlock *kir, const KirInsn *insn, GlobalSet *dirty) {
-    if (insn->op == KIR_SET) set_add(dirty, insn->a);
-    if (insn->op != KIR_CALL && insn->op != KIR_CALL3) return;
-    if (helper_flags(kir, insn) & (KIR_HELPER_READS_GLOBALS | KIR_HELPER_WRITES_GLOBALS | KIR_HELPER_MAY_RAISE))
-        *dirty = (GlobalSet){{0}};
-}
-
-static bool flow_to(Lower *l, int32_t next, const GlobalSet *dirty) {
-    return next != TRACE_LEAVES && merge(&l->blocks[next].dirty, dirty);
-}
-
-static bool flow_block(Lower *l, uint32_t number) {
-    const TraceBlock *block = &l->request->blocks[number];
-    GlobalSet dirty = l->blocks[number].dirty;
-    bool changed = false;
-    for (uint32_t i = 0; i < block->kir->count; i++) {
-        const KirInsn *insn = &block->kir->insns[i];
-        step_dirty(block->kir, insn, &dirty);
-        if (insn->op == KIR_EXIT_IF) changed |= flow_to(l, block->next[insn->b], &dirty);
-        else if (insn->op == KIR_EXIT) changed |= flow_to(l, block->next[insn->a], &dirty);
-        else if (insn->op == KIR_EXIT_IND) changed |= flow_to(l, block->next_indirect, &dirty);
-        else if (insn->op == KIR_EXIT_COND) {
-            changed |= flow_to(l, block->next[insn->b], &dirty);
-            changed |= flow_to(l, block->next[insn->c], &dirty);
-        }
-    }
-    return changed;
-}
-
-static void find_dirty(Lower *l) {
-    l->blocks[0].dirty = pinned_set(l);
-    for (bool changed = true; changed;) {
-        changed = false;
-        for (uint32_t i = 0; i < l->request->block_count; i++) changed |= flow_block(l, i);
-    }
 }
 
 // ---- the function -------------------------------------------------------------------------------------------------------------
@@ -335,7 +275,17 @@ static void lower_block(Lower *l, uint32_t number) {
     l->exact = arena_alloc(l->arena, l->kir->count * sizeof *l->exact);
     mark_exact_values(l->kir, !(l->request->assumptions & TRACE_NO_FAULT_HANDLER), l->exact);
     LLVMPositionBuilderAtEnd(l->builder, l->blocks[number].code);
-    for (l->index = 0; l->index < l->kir->count; l->index++) lower_insn(l, &l->kir->insns[l->index]);
+    for (l->index = 0; l->index < l->blocks[number].end; l->index++) lower_insn(l, &l->kir->insns[l->index]);
+    if (l->blocks[number].joins != TRACE_LEAVES) lower_join(l);
+}
+
+static void make_blocks(Lower *l) {
+    for (uint32_t i = 0; i < l->reached; i++) {
+        char name[32];
+        uint32_t number = l->ordered[i];
+        snprintf(name, sizeof name, "b%u_%llx", number, (unsigned long long)l->request->blocks[number].kir->pc);
+        l->blocks[number].code = new_block(l, name);
+    }
 }
 
 bool lower_trace(Lower *l) {
@@ -343,18 +293,13 @@ bool lower_trace(Lower *l) {
     make_types(l);
     make_signature(l);
     make_function(l);
+    find_graph(l);
     LLVMBasicBlockRef entry = new_block(l, "entry");
-    l->blocks = arena_alloc(l->arena, l->request->block_count * sizeof *l->blocks);
-    for (uint32_t i = 0; i < l->request->block_count; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "b%u_%llx", i, (unsigned long long)l->request->blocks[i].kir->pc);
-        l->blocks[i].code = new_block(l, name);
-    }
+    make_blocks(l);
     LLVMPositionBuilderAtEnd(l->builder, entry);
     make_copies(l);
-    find_dirty(l);
     lower_entry_poll(l);
-    for (uint32_t i = 0; i < l->request->block_count; i++) lower_block(l, i);
+    for (uint32_t i = 0; i < l->reached; i++) lower_block(l, l->ordered[i]);
     LLVMDisposeBuilder(l->builder);
     return !l->failed;
 }

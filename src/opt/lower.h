@@ -3,6 +3,7 @@
 // From KIR to LLVM IR: what the files of this folder share. No other folder knows LLVM.
 //
 //   lower.c      the function: signature, homes and copies of globals, blocks in order, one operation after the other
+//   graph.c      the blocks' graph: where blocks join, their order, which edges go back, which globals are dirty where
 //   control.c    ways out of a block: edges inside the trace, exits, polls, the indirect-branch cache
 //   call.c       calls into C: helpers, and the evaluator for operations that have no code here (counted as fallbacks)
 //   integer.c    integer operations, bits that only move             memory.c   guest memory
@@ -49,6 +50,9 @@ typedef struct LowerBlock {
     LLVMBasicBlockRef code;
     LLVMBasicBlockRef latch; // the way back to it: made when the first one is lowered
     GlobalSet dirty;         // at its start
+    uint32_t end;            // how many of its instructions are lowered
+    int32_t joins;           // the block that goes on there, or TRACE_LEAVES: it ends with an exit of its own
+    uint32_t order;          // position in reverse postorder, from 1; 0: not reached
 } LowerBlock;
 
 typedef struct Lower {
@@ -68,6 +72,7 @@ typedef struct Lower {
     LLVMValueRef copy[LOWER_GLOBALS];
     int16_t argument[LOWER_GLOBALS];
     LowerBlock *blocks;
+    uint32_t *ordered, reached; // numbers of the blocks that are reached, in that order
     // The block being lowered:
     uint32_t block; // its number
     const KirBlock *kir;
@@ -117,6 +122,11 @@ void branch_if(Lower *l, LLVMValueRef condition, LLVMBasicBlockRef yes, LLVMBasi
                uint32_t no_weight);
 enum { LIKELY = 4000, UNLIKELY = 1 };
 
+// ---- graph.c: fills in l->blocks and the order, from the request and l->argument.
+void find_graph(Lower *l);
+void step_dirty(const KirBlock *kir, const KirInsn *insn, GlobalSet *dirty);
+unsigned helper_flags(const KirBlock *kir, const KirInsn *insn);
+
 // ---- one function a subject. A result of NULL: no code for it here, the evaluator does it. An operation without a result
 // returns anything but NULL when it is done. Builder and l->values are the state; nothing else changes.
 LLVMValueRef lower_integer(Lower *l, const KirInsn *insn);
@@ -160,6 +170,7 @@ void lower_side_exit(Lower *l, const KirInsn *insn);
 void lower_side_exit_indirect(Lower *l, const KirInsn *insn);
 void lower_poll(Lower *l, const KirInsn *insn);
 void lower_final_exit(Lower *l, const KirInsn *insn);
+void lower_join(Lower *l);
 
 // ---- pipeline.c
 // Object code of a module as it is (self-test). NULL: LLVM reported an error.

@@ -122,8 +122,16 @@ static void begin(KirBlock *block, bool may_poll) {
     append(block, KIR_EXIT_IF, KIR_VOID, 0, empty, exit, KIR_NONE);
 }
 
-// A random block's operations behind what is there, its exits redirected into the region.
-static void take_over(KirBlock *block, const KirBlock *from, uint64_t *state, unsigned blocks) {
+// Exits of a random block lead into the region.
+static void redirect(KirBlock *block, uint64_t *state, unsigned blocks) {
+    for (uint32_t i = 0; i < block->exit_count; i++) {
+        KirExit *exit = &block->exits[i];
+        if (exit->kind == KIR_EXIT_DIRECT && next_random(state) % 3) exit->target = pc_of((unsigned)(next_random(state) % blocks));
+    }
+}
+
+// Operations [0, count) of another block behind what is there; its instructions' addresses move by `delta`.
+static void take_over(KirBlock *block, const KirBlock *from, uint32_t count, uint64_t delta) {
     uint32_t shift = block->count, exit_shift = block->exit_count, wide_shift = block->wide_count;
     KirBuilder unused;
     kir_builder_init(&unused, block);
@@ -131,17 +139,13 @@ static void take_over(KirBlock *block, const KirBlock *from, uint64_t *state, un
         kir_constv(&unused, KIR_V128, from->wides[i].lo, from->wides[i].hi);
         block->count--; // the table's entry alone
     }
-    for (uint32_t i = 0; i < from->exit_count; i++) {
-        KirExit exit = from->exits[i];
-        if (exit.kind == KIR_EXIT_DIRECT && next_random(state) % 3) exit.target = pc_of((unsigned)(next_random(state) % blocks));
-        kir_exit_new(&unused, exit);
-    }
-    for (uint32_t i = 0; i < from->count; i++) {
+    for (uint32_t i = 0; i < from->exit_count; i++) kir_exit_new(&unused, from->exits[i]);
+    for (uint32_t i = 0; i < count; i++) {
         KirInsn insn = from->insns[i];
         uint32_t *refs[3];
         int n = kir_operands(&insn, refs);
         for (int j = 0; j < n; j++) *refs[j] += shift;
-        if (insn.op == KIR_INSN) insn.imm += block->pc - from->pc;
+        if (insn.op == KIR_INSN) insn.imm += delta;
         if (insn.op == KIR_CONSTV) insn.a += wide_shift;
         if (insn.op == KIR_EXIT_IF || insn.op == KIR_EXIT_COND) insn.b += exit_shift;
         if (insn.op == KIR_EXIT_COND) insn.c += exit_shift;
@@ -175,18 +179,29 @@ static void connect(Arena *arena, Region *region, unsigned i, int32_t predicted,
         (TraceBlock){.kir = block, .next = next, .next_indirect = predicted, .weight = (uint32_t)next_random(state) & 1023};
 }
 
+// A block by itself; or one that runs into the next block's first instruction and holds all of it: both shall be the same then.
+static int32_t fill(Region *region, unsigned i, const KirBlock *from, uint64_t *state) {
+    KirBlock *block = region->blocks[i];
+    bool runs_on = i + 1 < region->count && next_random(state) % 4 == 0;
+    take_over(block, from, runs_on ? from->count - 1 : from->count, block->pc + 4 - from->pc);
+    if (!runs_on) return predict(block, state, region->count);
+    take_over(block, region->blocks[i + 1], region->blocks[i + 1]->count, 0);
+    return region->trace[i + 1].next_indirect;
+}
+
+// From the last block to the first.
 static void make_region(Arena *arena, Region *region, uint64_t seed, unsigned count) {
     uint64_t state = seed * 2 + 1;
     for (int i = 0; i < 8; i++) next_random(&state);
     region->count = count;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = count; i-- > 0;) {
         // The parity of the seed says whether it is scalar: it stays the region's.
         KirBlock *from =
             kir_random_block(arena, RANDOM_RAW, seed + 1000000ull * i, 1 + (unsigned)((seed / 2 + i) % LARGEST_BLOCK), buffer);
         KirBlock *block = region->blocks[i] = kir_block_new(arena, &world, pc_of(i), 0);
+        redirect(from, &state, count);
         begin(block, next_random(&state) % 4 == 0);
-        take_over(block, from, &state, count);
-        connect(arena, region, i, predict(block, &state, count), &state);
+        connect(arena, region, i, fill(region, i, from, &state), &state);
     }
 }
 

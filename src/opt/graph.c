@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+//
+// The graph of a trace's blocks.
+//
+// Guest blocks overlap: one that begins at the target of a branch holds the same instructions as the tail of the one that runs into
+// that target. Where a block comes to an instruction that another block of the trace begins with, it goes on there: the state between
+// two guest instructions is in the globals alone. So the two paths of an `if` meet again, and LLVM may turn it into a select.
+//
+// An edge goes back if its target is not behind its source in reverse postorder; every cycle has such an edge.
+#include "opt/lower.h"
+
+// ---- joins --------------------------------------------------------------------------------------------------------------------
+static int32_t block_at(const TraceRequest *request, uint64_t pc, uint32_t mode) {
+    for (uint32_t i = 0; i < request->block_count; i++)
+        if (request->blocks[i].kir->pc == pc && request->blocks[i].kir->mode == mode) return (int32_t)i;
+    return TRACE_LEAVES;
+}
+
+static void find_join(Lower *l, uint32_t number) {
+    const KirBlock *kir = l->request->blocks[number].kir;
+    LowerBlock *block = &l->blocks[number];
+    bool first = true;
+    block->end = kir->count;
+    block->joins = TRACE_LEAVES;
+    for (uint32_t i = 0; i < kir->count; i++) {
+        if (kir->insns[i].op != KIR_INSN) continue;
+        int32_t other = first ? TRACE_LEAVES : block_at(l->request, kir->insns[i].imm, kir->mode);
+        first = false;
+        if (other == TRACE_LEAVES) continue;
+        block->end = i;
+        block->joins = other;
+        return;
+    }
+}
+
+// ---- edges --------------------------------------------------------------------------------------------------------------------
+typedef bool (*EdgeVisitor)(Lower *l, int32_t next, const GlobalSet *dirty);
+
+unsigned helper_flags(const KirBlock *kir, const KirInsn *insn) {
+    return kir->world->helpers[insn->op == KIR_CALL3 ? insn->aux : insn->a].flags;
+}
+
+// What an operation does to the set of dirty globals (call.c does the stores).
+void step_dirty(const KirBlock *kir, const KirInsn *insn, GlobalSet *dirty) {
+    if (insn->op == KIR_SET) set_add(dirty, insn->a);
+    if (insn->op != KIR_CALL && insn->op != KIR_CALL3) return;
+    if (helper_flags(kir, insn) & (KIR_HELPER_READS_GLOBALS | KIR_HELPER_WRITES_GLOBALS | KIR_HELPER_MAY_RAISE))
+        *dirty = (GlobalSet){{0}};
+}
+
+// Each edge out of the block, with what is dirty there. True if the visitor returned true for any.
+static bool each_edge(Lower *l, uint32_t number, EdgeVisitor visit) {
+    const TraceBlock *block = &l->request->blocks[number];
+    GlobalSet dirty = l->blocks[number].dirty;
+    bool any = false;
+    for (uint32_t i = 0; i < l->blocks[number].end; i++) {
+        const KirInsn *insn = &block->kir->insns[i];
+        step_dirty(block->kir, insn, &dirty);
+        if (insn->op == KIR_EXIT) any |= visit(l, block->next[insn->a], &dirty);
+        if (insn->op == KIR_EXIT_IF || insn->op == KIR_EXIT_COND) any |= visit(l, block->next[insn->b], &dirty);
+        if (insn->op == KIR_EXIT_COND) any |= visit(l, block->next[insn->c], &dirty);
+        if (insn->op == KIR_EXIT_IND) any |= visit(l, block->next_indirect, &dirty);
+    }
+    return visit(l, l->blocks[number].joins, &dirty) | any;
+}
+
+// ---- order --------------------------------------------------------------------------------------------------------------------
+static bool reach(Lower *l, int32_t number, const GlobalSet *dirty) {
+    if (number == TRACE_LEAVES || l->blocks[number].order) return false;
+    l->blocks[number].order = UINT32_MAX; // on the way
+    each_edge(l, (uint32_t)number, reach);
+    l->ordered[l->reached++] = (uint32_t)number; // postorder
+    return false;
+}
+
+static void find_order(Lower *l) {
+    l->ordered = arena_alloc(l->arena, l->request->block_count * sizeof *l->ordered);
+    reach(l, 0, NULL);
+    for (uint32_t i = 0; i < l->reached / 2; i++) {
+        uint32_t swapped = l->ordered[i];
+        l->ordered[i] = l->ordered[l->reached - 1 - i];
+        l->ordered[l->reached - 1 - i] = swapped;
+    }
+    for (uint32_t i = 0; i < l->reached; i++) l->blocks[l->ordered[i]].order = i + 1;
+}
+
+// ---- which globals are dirty where --------------------------------------------------------------------------------------------
+static bool merge(Lower *l, int32_t next, const GlobalSet *dirty) {
+    bool changed = false;
+    for (unsigned i = 0; next != TRACE_LEAVES && i < LOWER_GLOBALS / 64; i++) {
+        uint64_t *into = &l->blocks[next].dirty.bits[i], both = *into | dirty->bits[i];
+        changed |= both != *into;
+        *into = both;
+    }
+    return changed;
+}
+
+static void find_dirty(Lower *l) {
+    for (unsigned i = 0; i < l->request->world.global_count; i++)
+        if (l->argument[i] >= 0) set_add(&l->blocks[0].dirty, i);
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t i = 0; i < l->reached; i++) changed |= each_edge(l, l->ordered[i], merge);
+    }
+}
+
+void find_graph(Lower *l) {
+    l->blocks = arena_alloc(l->arena, l->request->block_count * sizeof *l->blocks);
+    for (uint32_t i = 0; i < l->request->block_count; i++) find_join(l, i);
+    find_order(l);
+    find_dirty(l);
+}
