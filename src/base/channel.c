@@ -22,8 +22,9 @@ typedef union Control {
 } Control;
 
 static ChannelOutcome outcome_of_errno(void) {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? CHANNEL_AGAIN
-                                                                                                            : CHANNEL_BROKEN;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS
+               ? CHANNEL_AGAIN
+               : CHANNEL_BROKEN;
 }
 
 // One packet, with a descriptor if it is not negative.
@@ -151,15 +152,16 @@ ChannelOutcome channel_receive(int fd, uint8_t **data, size_t *size) {
     return outcome;
 }
 
-int channel_open(int hub) {
+ChannelOutcome channel_open(int hub, int *fd) {
     int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return -1;
+    *fd = -1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return CHANNEL_AGAIN;
     static const char greeting = 'c';
-    ssize_t sent = send_packet(hub, &greeting, 1, ends[1]);
+    ChannelOutcome outcome = send_packet(hub, &greeting, 1, ends[1]) >= 0 ? CHANNEL_OK : outcome_of_errno();
     close(ends[1]);
-    if (sent >= 0) return ends[0];
-    close(ends[0]);
-    return -1;
+    if (outcome == CHANNEL_OK) *fd = ends[0];
+    else close(ends[0]);
+    return outcome;
 }
 
 ChannelOutcome channel_accept(int hub, int *fd) {

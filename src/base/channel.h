@@ -27,8 +27,8 @@ ChannelOutcome channel_send(int fd, const uint8_t *data, size_t size);
 // *data is malloc'ed, the caller's.
 ChannelOutcome channel_receive(int fd, uint8_t **data, size_t *size);
 
-// Makes a channel and hands its other end over through the hub. -1: not possible now.
-int channel_open(int hub);
+// Makes a channel and hands its other end over through the hub. AGAIN: not possible now; BROKEN: never again.
+ChannelOutcome channel_open(int hub, int *fd);
 // The optimizer's side: the next channel that was handed over.
 ChannelOutcome channel_accept(int hub, int *fd);
 

@@ -74,8 +74,10 @@ static void refresh_cache(Cpu *cpu, const Block *block) {
 
 // The path is recorded by one thread: the first that comes here. Until it is done the block runs as it is.
 static bool begin_recording(Engine *engine, Block *block) {
+    uint64_t epoch = engine->block_epoch;
     world_lock(engine);
-    bool mine = !block->invalid && block->hot.state == HOT_TRACE_HEAD && block->entry == block->counter_code;
+    bool mine = engine->block_epoch == epoch && !block->invalid && block->hot.state == HOT_TRACE_HEAD &&
+                block->entry == block->counter_code;
     if (mine) {
         block->entry = block->host.code;
         head_relink(engine, block);
@@ -86,12 +88,13 @@ static bool begin_recording(Engine *engine, Block *block) {
 
 static Block *block_hot(Cpu *cpu, Block *block) {
     Engine *engine = cpu->engine;
+    uint64_t epoch = engine->block_epoch;
     if (!begin_recording(engine, block)) {
+        if (engine->block_epoch != epoch) return NULL;
         refresh_cache(cpu, block);
         return block->invalid ? NULL : block;
     }
-    Block *next = record_path(cpu, block);
-    return next;
+    return record_path(cpu, block);
 }
 
 static Block *trace_hot(Cpu *cpu, Trace *trace) {

@@ -48,6 +48,7 @@ struct Engine {
     // Counts what makes addresses of blocks, exits or traces invalid: emptied code memory, evicted traces. Whoever has waited for the
     // lock looks whether it has changed.
     uint64_t epoch;
+    uint64_t block_epoch; // blocks alone: traces come and go more often
     // traces
     bool tracing;
     bool recording;     // somebody uses `recorded`

@@ -17,14 +17,16 @@
 
 enum {
     MOST_WAITING = 32,       // requests without answer
-    CHECK_EVERY_NS = 100000, // roughly, while an answer is awaited
+    CHECK_AFTER_NS = 100000, // roughly, while an answer is awaited; each time twice as long,
+    MOST_DOUBLINGS = 7,      // so often
     WAIT_MS = 20000,         // hybrid-sync: an optimizer that is silent for so long is taken for dead
     ASSUMED_INSNS_PER_US = 2000,
 };
 
 uint32_t engine_assumptions(const Engine *engine) {
+    bool exact = engine->fault_handler || engine->options.guard_code || engine->watcher; // a debugger shows registers
     return (engine->memory_shared || engine->options.shared_memory ? 0 : TRACE_PRIVATE_MEMORY) |
-           (engine->fault_handler || engine->options.guard_code ? 0 : TRACE_NO_FAULT_HANDLER);
+           (exact ? 0 : TRACE_NO_FAULT_HANDLER);
 }
 
 // ---- the request ---------------------------------------------------------------------------------------------------------------------
@@ -87,8 +89,9 @@ static Reason connect_to(Engine *engine) {
     if (o->absent || !engine->hooks.optimizer_hub) return REASON_NO_OPTIMIZER;
     int hub = engine->hooks.optimizer_hub();
     if (hub < -1) return REASON_QUEUE_FULL; // another time
-    if (hub >= 0) o->channel = channel_open(hub);
-    if (o->channel < 0 || !engine->hooks.keep_fd(&o->channel)) o->absent = true;
+    ChannelOutcome outcome = hub < 0 ? CHANNEL_BROKEN : channel_open(hub, &o->channel);
+    if (outcome == CHANNEL_AGAIN) return REASON_QUEUE_FULL;
+    if (outcome != CHANNEL_OK || !engine->hooks.keep_fd(&o->channel)) o->absent = true;
     return o->absent ? REASON_NO_OPTIMIZER : REASON_NONE;
 }
 
@@ -219,7 +222,10 @@ static void ask(Engine *engine, Trace *trace) {
     uint64_t heat = trace->executions * trace->guest_insns >> 10, id = trace->id;
     Reason reason = optimizer_ask(engine, id, &trace->plan, heat > UINT32_MAX ? UINT32_MAX : (uint32_t)heat, wait);
     trace = trace_by_id(&engine->traces, id);
-    if (reason == REASON_NONE) return;
+    if (reason == REASON_NONE) {
+        if (trace) trace->looks = 0;
+        return;
+    }
     engine->reasons[reason]++;
     if (trace) trace->wish = reason == REASON_QUEUE_FULL ? TRACE_NOT_ASKED : TRACE_REFUSED;
 }
@@ -228,12 +234,18 @@ void trace_made(Engine *engine, Trace *trace) {
     if (worth(engine, trace) == 0) ask(engine, trace);
 }
 
+// Executions until an answer, or room for a request, is looked for.
+static uint64_t until_next_look(Trace *trace) {
+    uint64_t us = (uint64_t)CHECK_AFTER_NS / 1000 << trace->looks;
+    if (trace->looks < MOST_DOUBLINGS) trace->looks++;
+    return us * ASSUMED_INSNS_PER_US / (trace->guest_insns * trace->rounds + 1);
+}
+
 void trace_arm(Engine *engine, Trace *trace) {
-    uint64_t count = INT32_MAX;
+    uint64_t count = INT32_MAX, more = worth(engine, trace);
     if (engine->optimizer.absent && trace->wish == TRACE_NOT_ASKED) trace->wish = TRACE_REFUSED;
-    if (trace->wish == TRACE_NOT_ASKED) count = worth(engine, trace) / trace->rounds;
-    if (trace->wish == TRACE_ASKED)
-        count = (uint64_t)CHECK_EVERY_NS / 1000 * ASSUMED_INSNS_PER_US / (trace->guest_insns * trace->rounds + 1);
+    if (trace->wish == TRACE_NOT_ASKED && more) count = more / trace->rounds;
+    else if (trace->wish != TRACE_REFUSED) count = until_next_look(trace);
     if (trace->wish == TRACE_REFUSED) trace_stop_counting(engine, trace);
     if (count < 1) count = 1;
     if (count > INT32_MAX) count = INT32_MAX;
@@ -246,10 +258,10 @@ void trace_counted(Engine *engine, Trace *trace) {
     trace->executions += (uint64_t)trace->armed * trace->rounds;
     if (!trace->live) { // entered through an old entry of a cache
         trace->wish = TRACE_REFUSED;
-    } else if (trace->wish == TRACE_ASKED) {
+    } else {
         optimizer_take(engine);
-    } else if (trace->wish == TRACE_NOT_ASKED && worth(engine, trace) == 0) {
-        ask(engine, trace);
+        trace = trace_by_id(&engine->traces, id);
+        if (trace && trace->live && trace->wish == TRACE_NOT_ASKED && worth(engine, trace) == 0) ask(engine, trace);
     }
     trace = trace_by_id(&engine->traces, id);
     if (trace && trace->form == TRACE_FIRST) trace_arm(engine, trace);

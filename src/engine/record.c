@@ -14,7 +14,7 @@ typedef struct Recording {
     HotRecorder rec;
     Block *blocks[HOT_MAX_BLOCKS];       // as in rec
     const KirBlock *kir[HOT_MAX_BLOCKS]; // in the engine's arena of recordings
-    uint64_t epoch;                      // blocks are gone when the engine's differs
+    uint64_t epoch;                      // blocks are gone when the engine's block_epoch differs
 } Recording;
 
 // ---- executing -----------------------------------------------------------------------------------------------------------------------
@@ -25,12 +25,12 @@ static void release(Engine *engine) { __atomic_store_n(&engine->recording, false
 // The block that execution has reached. NULL: the recording is over.
 static Block *arrive(Recording *r, Cpu *cpu, const KirBlock *from) {
     Engine *engine = r->engine;
-    if (__atomic_load_n(&cpu->poll, __ATOMIC_RELAXED)) {
+    if (__atomic_load_n(&cpu->poll, __ATOMIC_RELAXED) || engine_breakpoint_at(engine, cpu->pc)) {
         hot_record_stop(&r->rec, REASON_INTERRUPTED);
         return NULL;
     }
     Block *block = engine_block(engine, cpu->pc, cpu->mode);
-    if (engine->epoch != r->epoch) {
+    if (engine->block_epoch != r->epoch) {
         hot_record_stop(&r->rec, REASON_CODE_GONE);
         return NULL;
     }
@@ -45,7 +45,7 @@ static Block *arrive(Recording *r, Cpu *cpu, const KirBlock *from) {
 static const KirBlock *raw_kir(Recording *r, const Block *block) {
     const KirBlock *kir = NULL;
     world_lock(r->engine);
-    if (r->engine->epoch == r->epoch) kir = engine_raw_kir(r->engine, &r->engine->recorded, block);
+    if (r->engine->block_epoch == r->epoch) kir = engine_raw_kir(r->engine, &r->engine->recorded, block);
     world_unlock(r->engine);
     return kir;
 }
@@ -147,31 +147,34 @@ static void finish(Recording *r) {
     engine->counters.recorded_blocks += r->rec.count;
     engine->reasons[r->rec.reason]++;
     if (all_valid(r)) hot_paths(&r->rec, &engine->options.hot, connected, r, &paths);
-    for (unsigned i = 0; i < paths.count; i++) {
-        make(r, &paths.path[i]);
-        if (engine->epoch != r->epoch && head->invalid) return;
-    }
+    for (unsigned i = 0; i < paths.count; i++) make(r, &paths.path[i]);
     if (paths.dropped == REASON_NONE || head->trace) return;
     engine->reasons[paths.dropped]++;
     head_fail(engine, head, paths.dropped);
 }
 
+// Somebody else is recording: the head counts again.
+static Block *record_later(Cpu *cpu, Block *head) {
+    Engine *engine = cpu->engine;
+    uint64_t epoch = engine->block_epoch;
+    world_lock(engine);
+    bool there = engine->block_epoch == epoch;
+    if (there) head_fail(engine, head, REASON_INTERRUPTED);
+    world_unlock(engine);
+    return there && !head->invalid ? head : NULL;
+}
+
 Block *record_path(Cpu *cpu, Block *head) {
     Engine *engine = cpu->engine;
-    if (!claim(engine)) {
-        world_lock(engine);
-        head_fail(engine, head, REASON_INTERRUPTED);
-        world_unlock(engine);
-        return head;
-    }
-    Recording r = {.engine = engine, .epoch = engine->epoch};
+    if (!claim(engine)) return record_later(cpu, head);
+    Recording r = {.engine = engine, .epoch = engine->block_epoch};
     RunOutcome outcome = {.how = INTERP_CONTINUE};
     arena_reset(&engine->recorded);
     hot_record_start(&r.rec, &engine->options.hot, head->id);
     r.blocks[0] = head;
     execute_path(&r, cpu, &outcome);
     world_lock(engine);
-    if (engine->epoch == r.epoch) finish(&r);
+    if (engine->block_epoch == r.epoch) finish(&r);
     world_unlock(engine);
     release(engine);
     if (outcome.how != INTERP_CONTINUE) {

@@ -46,6 +46,7 @@ typedef struct Trace {
     uint64_t executions;  // counted before that
     uint32_t ops;         // KIR operations of the path
     uint32_t asked_under; // assumptions
+    uint8_t looks;        // in vain, for an answer or for the chance to ask
     uint64_t compile_ns;
     uint8_t *data, *data_end;
 } Trace;

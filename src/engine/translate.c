@@ -128,6 +128,7 @@ static void flush(Engine *engine) {
     world_stop(engine);
     engine->counters.code_flushes++;
     engine->epoch++;
+    engine->block_epoch++;
     if (engine->tracing) trace_cache_reset(&engine->traces);
     block_table_reset(&engine->blocks);
     code_memory_reset(&engine->memory);

@@ -43,9 +43,10 @@ HANDLER(sys_set_tid_address);
 HANDLER(sys_set_robust_list);
 HANDLER(sys_get_robust_list);
 HANDLER(sys_unshare);
+HANDLER(sys_setns);
 HANDLER(sys_personality);
 // getpid, getppid, gettid, get*id, set*id, setpgid, getpgid, setsid, getsid, getgroups, setgroups, capget, capset,
-// getpriority, setpriority, sched_*, getrusage, times, membarrier, getcpu, kcmp, pidfd_open, pidfd_getfd, setns, umask: pass
+// getpriority, setpriority, sched_*, getrusage, times, membarrier, getcpu, kcmp, pidfd_open, pidfd_getfd, umask: pass
 // rseq, seccomp, ptrace, process_vm_*: absent (ENOSYS)
 
 // ---- sys_riscv64.c

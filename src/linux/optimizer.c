@@ -11,16 +11,19 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { START_STACK = 64 << 10, SERVED_FD = 3 };
+enum { START_STACK = 64 << 10, SERVED_FD = 3, MOST_FDS = 65536, HIDDEN_FDS = 64 };
 
 static char program[PATH_MAX];
 static int hub = -1;
 static bool tried;
+static pid_t foreign_children; // the process whose children are born into another pid namespace
 
 static bool is_there(const char *folder, int length, const char *name) {
     int written = snprintf(program, sizeof program, "%.*s%s", length, folder, name);
@@ -49,6 +52,14 @@ typedef struct Start {
     bool failed;
 } Start;
 
+// A pipe's end that stayed open would be waited for.
+static void close_others(void) {
+    if (syscall(SYS_close_range, SERVED_FD + 1, ~0u, 0) == 0) return;
+    struct rlimit limit;
+    int most = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < MOST_FDS ? (int)limit.rlim_cur + HIDDEN_FDS : MOST_FDS;
+    for (int fd = SERVED_FD + 1; fd < most; fd++) close(fd);
+}
+
 static int run_optimizer(void *argument) {
     Start *start = argument;
     char *argv[] = {program, "--serve", "3", NULL}, *envp[] = {NULL};
@@ -60,7 +71,7 @@ static int run_optimizer(void *argument) {
         else close(fd);
     }
     dup2(served, SERVED_FD);
-    syscall(SYS_close_range, SERVED_FD + 1, ~0u, 0);
+    close_others();
     setsid();
     if (chdir("/") == 0) execve(program, argv, envp);
     start->failed = true;
@@ -74,10 +85,18 @@ static int run_between(void *argument) {
     _exit(0);
 }
 
+// False: what is started here would have this process as its parent in the end, or be the first of a namespace.
+static bool can_start(void) { return getpid() != 1 && getpid() != foreign_children; }
+
+void optimizer_namespaces_change(void) { foreign_children = getpid(); }
+
 static bool start_program(int served) {
     char *stack = mmap(NULL, START_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack == MAP_FAILED) return false;
     Start start = {.served = served, .stack = stack};
+    int subreaper = 0;
+    prctl(PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0);
+    if (subreaper) prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
     sigset_t all, old;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &old);
@@ -85,6 +104,7 @@ static bool start_program(int served) {
     if (pid >= 0)
         while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR) {}
     sigprocmask(SIG_SETMASK, &old, NULL);
+    if (subreaper) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     munmap(stack, START_STACK);
     return pid >= 0 && !start.failed;
 }
@@ -95,8 +115,9 @@ static bool shares_memory(void) {
 }
 
 int optimizer_hub(void) {
-    if (hub < 0 && shares_memory()) return OPTIMIZER_LATER;
-    if (hub >= 0 || tried) return hub;
+    // The engine's channel would be a descriptor of this process alone.
+    if (shares_memory()) return OPTIMIZER_LATER;
+    if (hub >= 0 || tried || !can_start()) return hub;
     tried = true;
     int ends[2];
     if (!program[0] || access(program, X_OK) != 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return -1;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "linux/handlers.h"
 #include "linux/memory.h"
+#include "linux/optimizer.h"
 #include "linux/process.h"
 #include "linux/thread.h"
 
@@ -59,7 +60,18 @@ long sys_clone3(LinuxThread *t, const uint64_t args[6]) {
     return process_clone(t, &request);
 }
 
-long sys_unshare(LinuxThread *t, const uint64_t args[6]) { return host_syscall(SYS_unshare, args[0], 0, 0, 0, 0, 0); }
+long sys_unshare(LinuxThread *t, const uint64_t args[6]) {
+    long r = host_syscall(SYS_unshare, args[0], 0, 0, 0, 0, 0);
+    if (r == 0 && args[0] & CLONE_NEWPID) optimizer_namespaces_change();
+    return r;
+}
+
+// What kind of namespace the descriptor is, its flags need not say.
+long sys_setns(LinuxThread *t, const uint64_t args[6]) {
+    long r = host_syscall(SYS_setns, args[0], args[1], 0, 0, 0, 0);
+    if (r == 0 && (!args[1] || args[1] & CLONE_NEWPID)) optimizer_namespaces_change();
+    return r;
+}
 
 // ---- the end, and waiting for it --------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@
 typedef struct Arguments {
     const char *request;
     int hub;
-    unsigned threads;
+    unsigned threads, delay;
     bool text;
 } Arguments;
 
@@ -43,6 +43,7 @@ static Arguments parse(int argc, char **argv) {
         if (!strcmp(arg, "--serve")) a.hub = (int)number(value, 1 << 20), i++;
         else if (!strcmp(arg, "--request")) a.request = value, i++;
         else if (!strncmp(arg, "--threads=", 10)) a.threads = number(arg + 10, SERVE_MAX_THREADS);
+        else if (!strncmp(arg, "--delay=", 8)) a.delay = number(arg + 8, 100000); // for tests
         else if (!strcmp(arg, "--text")) a.text = true;
         else if (!strcmp(arg, "--help")) help(stdout), exit(0);
         else if (!strcmp(arg, "--version")) printf("kiln-opt %s\n", KILN_VERSION), exit(0);
@@ -100,5 +101,5 @@ int main(int argc, char **argv) {
         return EXIT_NOT_FOUND;
     }
     compiler_start();
-    return a.request ? replay(&a) : serve(a.hub, a.threads ? a.threads : 1);
+    return a.request ? replay(&a) : serve(a.hub, a.threads ? a.threads : 1, a.delay);
 }

@@ -44,6 +44,7 @@ typedef struct Server {
     Channel *channels;
     unsigned channel_count;
     uint64_t order;
+    unsigned delay; // milliseconds
     Reason refusal; // of the self-test: every request gets it
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -116,6 +117,7 @@ static void *worker(void *context) {
         Job *job = take_hottest(s);
         pthread_mutex_unlock(&s->lock);
         work_on(s, compiler, job);
+        if (s->delay) usleep(s->delay * 1000);
         pthread_mutex_lock(&s->lock);
         job->next = s->finished;
         s->finished = job;
@@ -314,9 +316,10 @@ static void start_workers(Server *s, unsigned threads) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-int serve(int hub, unsigned threads) {
+int serve(int hub, unsigned threads, unsigned delay) {
     static Server s; // workers see it until the process ends
     s.hub = hub;
+    s.delay = delay;
     s.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s.wake < 0) fatal("cannot make an eventfd: %s", strerror(errno));
     pthread_mutex_init(&s.lock, NULL);

@@ -7,6 +7,7 @@
 enum { SERVE_MAX_THREADS = 64, SERVE_QUEUE = 256 };
 
 // Until hub and channels are closed. The exit code.
-int serve(int hub, unsigned threads);
+// `delay`: each answer is held back for so many milliseconds (tests).
+int serve(int hub, unsigned threads, unsigned delay);
 
 #endif

@@ -125,9 +125,14 @@ static bool served(int fd, uint64_t id) {
            result.reason == REASON_NONE && result.object_size > 0;
 }
 
+static int open_channel(int hub) {
+    int fd;
+    return channel_open(hub, &fd) == CHANNEL_OK ? fd : -1;
+}
+
 // ---- the tests ------------------------------------------------------------------------------------------------------------------------
 static void test_garbage(int hub) {
-    int fd = channel_open(hub);
+    int fd = open_channel(hub);
     TraceResult result;
     uint8_t bytes[300];
     for (unsigned i = 0; i < 20; i++) {
@@ -152,7 +157,7 @@ static void test_garbage(int hub) {
 // Files that the receiver must not trust: not sealed, too large.
 static void test_bad_files(int hub) {
     for (int kind = 0; kind < 2; kind++) {
-        int fd = channel_open(hub), file = memfd_create("test", MFD_CLOEXEC);
+        int fd = open_channel(hub), file = memfd_create("test", MFD_CLOEXEC);
         if (ftruncate(file, kind ? (off_t)CHANNEL_LARGEST * 2 : 1 << 20)) abort();
         char byte = 0, control[CMSG_SPACE(sizeof(int))] = {0};
         struct iovec piece = {&byte, 1};
@@ -170,7 +175,7 @@ static void test_bad_files(int hub) {
 }
 
 static void test_flood(int hub) {
-    int fd = channel_open(hub);
+    int fd = open_channel(hub);
     static bool answered[FLOOD];
     unsigned sent = 0, answers = 0, objects = 0, refused = 0, repeated = 0;
     TraceResult result;
@@ -197,7 +202,7 @@ static void test_flood(int hub) {
 
 static void test_death(void) {
     Server server = start("--threads=2");
-    int fd = channel_open(server.hub);
+    int fd = open_channel(server.hub), other;
     check(served(fd, 3), "served before it dies");
     uint8_t *data;
     for (uint64_t i = 0; i < 20; i++) {
@@ -209,7 +214,7 @@ static void test_death(void) {
     ChannelOutcome outcome;
     while ((outcome = receive(fd, &result)) == CHANNEL_OK) {}
     check(outcome == CHANNEL_BROKEN, "its death is seen");
-    check(channel_open(server.hub) == -1, "and no channel can be opened then");
+    check(channel_open(server.hub, &other) == CHANNEL_BROKEN, "and no channel can be opened then");
     waitpid(server.pid, NULL, 0);
     close(fd);
     close(server.hub);
@@ -217,7 +222,7 @@ static void test_death(void) {
 
 // A process that goes away with its requests unanswered, others being served.
 static void test_leaving(int hub) {
-    int fd = channel_open(hub), other = channel_open(hub);
+    int fd = open_channel(hub), other = open_channel(hub);
     uint8_t *data;
     for (uint64_t i = 0; i < 50; i++) {
         size_t size = make_request(i, 1, &data);
@@ -230,7 +235,7 @@ static void test_leaving(int hub) {
 
 int main(void) {
     Server server = start("--threads=2");
-    int fd = channel_open(server.hub);
+    int fd = open_channel(server.hub);
     check(served(fd, 1), "served");
     test_garbage(server.hub);
     test_bad_files(server.hub);
