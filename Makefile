@@ -7,6 +7,7 @@
 #   make demo          everything from a fresh machine to Debian's riscv64 programs that run
 #   make check         all tests, their short form (make check SUITES="unit abi": these alone)
 #   make check-long    the long form
+#   make soak          language runtimes, 100 times each; writes docs/soak.md
 #   make bench         kiln, qemu-riscv64 and native side by side
 #   make install       kiln, kiln-riscv64, kiln-opt, their manual page and completion, below $(DESTDIR)$(PREFIX)
 #   make format lint   clang-format in place; cppcheck
@@ -55,6 +56,9 @@ check: all sanitized clang
 check-long: all sanitized clang
 	tests/run --build $(BUILD) --sanitized $(SANITIZED) --jobs $(JOBS) --long $(SUITES)
 
+soak: all
+	tests/runtimes/run.py --kiln $(BUILD)/kiln --jobs $(JOBS) --times 100 --summary docs/soak.md
+
 bench: all
 	bench/run --kiln $(BUILD)/kiln
 
@@ -80,4 +84,4 @@ lint:
 clean:
 	rm -rf $(BUILD) $(SANITIZED) $(CLANG) $(BUILD)-fuzz
 
-.PHONY: all sanitized clang deps demo check check-long bench install format lint clean
+.PHONY: all sanitized clang deps demo check check-long soak bench install format lint clean
