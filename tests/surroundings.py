@@ -113,6 +113,47 @@ def test_sysroot(machine, folder):
         check(done.status == 0 and done.output, f"sysroot: a link to {len(target)} characters: {done.describe()}")
 
 
+# ---- what a dynamic program needs -------------------------------------------------------------------------------------------
+
+CROSS = Path("/usr/riscv64-linux-gnu")  # package libc6-riscv64-cross
+LINKER = "lib/ld-linux-riscv64-lp64d.so.1"
+
+
+def test_missing_pieces(machine, folder):
+    """A dynamic linker or library that is missing, of another machine, or nonsense: a message, as exit status what a shell would say."""
+    program, root = folder / "dynamic", folder / "pieces"
+    built = support.run([*support.COMPILERS["riscv64"], "-D_GNU_SOURCE", "-o", program, support.ROOT / "tests/prog/surroundings.c"], 60)
+    check(built.status == 0, f"a dynamic program: {built.describe()}")
+    (root / "lib").mkdir(parents=True)
+
+    def ends(what, status, text, sysroot=root):
+        done = machine.run([machine.path, *(["-L", sysroot] if sysroot else []), program, "args"])
+        check(done.status == status and text in done.errors + done.output and done.errors.count("\n") <= 1, f"{what}: {done.describe()}")
+
+    if not Path("/" + LINKER).exists():
+        ends("no sysroot", 127, f"its dynamic linker '/{LINKER}' is not there (-L", None)
+        ends("no linker in the sysroot", 127, f"is not there, nor under {root}")
+    ends("all there", 0, "[args]", CROSS)
+    for what, content, text in (("empty", b"", "dynamic linker"), ("text", b"no program\n" * 100, "dynamic linker"),
+                                ("of this machine", Path("/bin/true").read_bytes(), "dynamic linker"),
+                                ("cut off", (CROSS / LINKER).read_bytes()[:5000], "dynamic linker")):
+        (root / LINKER).write_bytes(content)
+        (root / LINKER).chmod(0o755)
+        ends(f"a linker that is {what}", 126, text)
+    shutil.copy(CROSS / LINKER, root / LINKER)
+    ends("no library", 127, "libc.so.6")
+    library = root / "lib/libc.so.6"
+    for what, content in (("of this machine", next(Path("/lib").glob("x86_64*/libc.so.6")).read_bytes()), ("cut off", b"\x7fELF"), ("text", b"x")):
+        library.write_bytes(content)
+        ends(f"a library that is {what}", 127, "libc.so.6")
+    script = folder / "to-dynamic"
+    script.write_text(f"#!{program} args\n")
+    script.chmod(0o755)
+    for chain in ([program], [script]):
+        done = machine.kiln("exec", *chain, options=["-L", folder / "root"])
+        check(done.output == "ENOENT\n", f"execve of {chain[0].name} without a linker: {done.output!r}")
+
+
 # ---- limits --------------------------------------------------------------------------------------------------------------------
 
 def test_limits(machine):
@@ -287,6 +328,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="kiln-surroundings-") as name:
         folder = Path(name).resolve()
         test_sysroot(machine, folder)
+        test_missing_pieces(machine, folder)
         test_limits(machine)
         test_limits_of_the_guest(machine)
         test_full_disk(machine, folder)
