@@ -70,7 +70,12 @@ static void poll_before_block(Lower *l, uint32_t number, LLVMBasicBlockRef to, c
     branch_if(l, asked_to_stop(l), exit_block(l, &exit, dirty, NULL), to, UNLIKELY, LIKELY);
 }
 
-void lower_entry_poll(Lower *l) { poll_before_block(l, 0, l->blocks[0].code, &l->blocks[0].dirty); }
+// Where to go in order to begin with a block.
+static LLVMBasicBlockRef start_of(const Lower *l, uint32_t number) {
+    return l->blocks[number].strip ? l->blocks[number].strip : l->blocks[number].code;
+}
+
+void lower_entry_poll(Lower *l) { poll_before_block(l, 0, start_of(l, 0), &l->blocks[0].dirty); }
 
 static LLVMBasicBlockRef latch_of(Lower *l, uint32_t number) {
     LowerBlock *block = &l->blocks[number];
@@ -79,14 +84,39 @@ static LLVMBasicBlockRef latch_of(Lower *l, uint32_t number) {
     block->latch = new_block(l, "latch");
     LLVMPositionBuilderAtEnd(l->builder, block->latch);
     if (private_memory(l)) LLVMBuildFence(l->builder, LLVMAtomicOrderingSequentiallyConsistent, true, "");
-    poll_before_block(l, number, block->code, &block->dirty);
+    poll_before_block(l, number, start_of(l, number), &block->dirty);
     LLVMPositionBuilderAtEnd(l->builder, here);
     return block->latch;
 }
 
+// The builder is in the entry block.
+void lower_strip(Lower *l, uint32_t number) {
+    LowerBlock *block = &l->blocks[number];
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(l->builder);
+    block->left = LLVMBuildAlloca(l->builder, llvm_type(l, KIR_I64), "left");
+    block->strip = new_block(l, "strip");
+    LLVMPositionBuilderAtEnd(l->builder, block->strip);
+    LLVMBuildStore(l->builder, const_int(l, KIR_I64, STRIP), block->left);
+    LLVMBuildBr(l->builder, block->code);
+    LLVMPositionBuilderAtEnd(l->builder, here);
+}
+
+// From a loop's end to its start: to the latch every STRIP iterations.
+static LLVMBasicBlockRef next_of_strip(Lower *l, LowerBlock *block) {
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(l->builder), latch = latch_of(l, l->block), again = new_block(l, "again");
+    LLVMPositionBuilderAtEnd(l->builder, again);
+    LLVMValueRef left = LLVMBuildLoad2(l->builder, llvm_type(l, KIR_I64), block->left, "");
+    left = LLVMBuildSub(l->builder, left, const_int(l, KIR_I64, 1), "");
+    LLVMBuildStore(l->builder, left, block->left);
+    branch_if(l, LLVMBuildICmp(l->builder, LLVMIntNE, left, const_int(l, KIR_I64, 0), ""), block->code, latch, STRIP, 1);
+    LLVMPositionBuilderAtEnd(l->builder, here);
+    return again;
+}
+
 static LLVMBasicBlockRef way_to(Lower *l, int32_t number) {
-    bool back = l->blocks[number].order <= l->blocks[l->block].order;
-    return back ? latch_of(l, (uint32_t)number) : l->blocks[number].code;
+    LowerBlock *block = &l->blocks[number];
+    if (block->strip && (uint32_t)number == l->block) return next_of_strip(l, block);
+    return block->order <= l->blocks[l->block].order ? latch_of(l, (uint32_t)number) : start_of(l, (uint32_t)number);
 }
 
 // ---- direct exits -------------------------------------------------------------------------------------------------------------

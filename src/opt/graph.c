@@ -7,6 +7,9 @@
 // two guest instructions is in the globals alone. So the two paths of an `if` meet again, and LLVM may turn it into a select.
 //
 // An edge goes back if its target is not behind its source in reverse postorder; every cycle has such an edge.
+//
+// A block that is a loop by itself runs in strips of STRIP iterations if LLVM might vectorise it: an inner loop without a poll, and
+// an outer one that polls.
 #include "opt/lower.h"
 
 // ---- joins --------------------------------------------------------------------------------------------------------------------
@@ -84,6 +87,47 @@ static void find_order(Lower *l) {
     for (uint32_t i = 0; i < l->reached; i++) l->blocks[l->ordered[i]].order = i + 1;
 }
 
+// ---- strips -------------------------------------------------------------------------------------------------------------------
+// What LLVM vectorises: integer arithmetic, loads and stores.
+static bool is_vectorisable(const KirInsn *insn) {
+    switch (insn->op) {
+    case KIR_NOP:
+    case KIR_INSN:
+    case KIR_CONST:
+    case KIR_GET:
+    case KIR_SET:
+    case KIR_ADD ... KIR_MUL:
+    case KIR_AND ... KIR_SAR:
+    case KIR_BFX ... KIR_BFI:
+    case KIR_CMP ... KIR_TRUNC:
+    case KIR_EXIT_IF:
+    case KIR_EXIT:
+    case KIR_EXIT_COND: return true;
+    case KIR_LOAD:
+    case KIR_STORE: return insn->type <= KIR_I64 && !(insn->aux & KIR_MEM_ALIGNED);
+    default: return false;
+    }
+}
+
+static bool is_self(Lower *l, int32_t next, const GlobalSet *dirty) { return next == (int32_t)l->block; }
+
+static bool may_be_vectorised(Lower *l, uint32_t number) {
+    const KirBlock *kir = l->request->blocks[number].kir;
+    bool memory = false;
+    l->block = number;
+    for (uint32_t i = 0; i < l->blocks[number].end; i++) {
+        if (!is_vectorisable(&kir->insns[i])) return false;
+        memory |= kir->insns[i].op == KIR_LOAD || kir->insns[i].op == KIR_STORE;
+    }
+    return memory && each_edge(l, number, is_self);
+}
+
+static void find_strips(Lower *l) {
+    uint32_t forbidden = TRACE_NO_VECTORS | TRACE_NO_PASSES | TRACE_EVAL_ALL;
+    if (!private_memory(l) || (l->request->options & forbidden)) return;
+    for (uint32_t i = 0; i < l->reached; i++) l->blocks[l->ordered[i]].strips = may_be_vectorised(l, l->ordered[i]);
+}
+
 // ---- which globals are dirty where --------------------------------------------------------------------------------------------
 static bool merge(Lower *l, int32_t next, const GlobalSet *dirty) {
     bool changed = false;
@@ -108,5 +152,6 @@ void find_graph(Lower *l) {
     l->blocks = arena_alloc(l->arena, l->request->block_count * sizeof *l->blocks);
     for (uint32_t i = 0; i < l->request->block_count; i++) find_join(l, i);
     find_order(l);
+    find_strips(l);
     find_dirty(l);
 }

@@ -298,6 +298,8 @@ bool lower_trace(Lower *l) {
     make_blocks(l);
     LLVMPositionBuilderAtEnd(l->builder, entry);
     make_copies(l);
+    for (uint32_t i = 0; i < l->reached; i++)
+        if (l->blocks[l->ordered[i]].strips) lower_strip(l, l->ordered[i]);
     lower_entry_poll(l);
     for (uint32_t i = 0; i < l->reached; i++) lower_block(l, l->ordered[i]);
     LLVMDisposeBuilder(l->builder);

@@ -3,7 +3,8 @@
 // From KIR to LLVM IR: what the files of this folder share. No other folder knows LLVM.
 //
 //   lower.c      the function: signature, homes and copies of globals, blocks in order, one operation after the other
-//   graph.c      the blocks' graph: where blocks join, their order, which edges go back, which globals are dirty where
+//   graph.c      the blocks' graph: where blocks join, their order, which edges go back, which loops run
+//                in strips, which globals are dirty where
 //   control.c    ways out of a block: edges inside the trace, exits, polls, the indirect-branch cache
 //   call.c       calls into C: helpers, and the evaluator for operations that have no code here (counted as fallbacks)
 //   integer.c    integer operations, bits that only move             memory.c   guest memory
@@ -49,9 +50,12 @@ typedef struct GlobalSet {
 typedef struct LowerBlock {
     LLVMBasicBlockRef code;
     LLVMBasicBlockRef latch; // the way back to it: made when the first one is lowered
+    LLVMBasicBlockRef strip; // NULL, or where a strip of its loop begins
+    LLVMValueRef left;       // iterations of the strip
     GlobalSet dirty;         // at its start
     uint32_t end;            // how many of its instructions are lowered
     int32_t joins;           // the block that goes on there, or TRACE_LEAVES: it ends with an exit of its own
+    bool strips;             // a loop of its own, that may be worth vectorising: polls are for strips of it
     uint32_t order;          // position in reverse postorder, from 1; 0: not reached
 } LowerBlock;
 
@@ -120,7 +124,7 @@ LLVMBasicBlockRef new_block(Lower *l, const char *name);
 // A conditional branch; weights: how often it goes either way, relative to each other (0, 0: not known).
 void branch_if(Lower *l, LLVMValueRef condition, LLVMBasicBlockRef yes, LLVMBasicBlockRef no, uint32_t yes_weight,
                uint32_t no_weight);
-enum { LIKELY = 4000, UNLIKELY = 1 };
+enum { LIKELY = 4000, UNLIKELY = 1, STRIP = 1024 };
 
 // ---- graph.c: fills in l->blocks and the order, from the request and l->argument.
 void find_graph(Lower *l);
@@ -171,6 +175,7 @@ void lower_side_exit_indirect(Lower *l, const KirInsn *insn);
 void lower_poll(Lower *l, const KirInsn *insn);
 void lower_final_exit(Lower *l, const KirInsn *insn);
 void lower_join(Lower *l);
+void lower_strip(Lower *l, uint32_t number);
 
 // ---- pipeline.c
 // Object code of a module as it is (self-test). NULL: LLVM reported an error.
