@@ -188,6 +188,13 @@ static void find_used(const TraceRequest *request, GlobalSet *used, bool *all) {
     }
 }
 
+// A null pointer that is folded no sooner than in code generation: all guest accesses have one base then, and LLVM knows the distance
+// between two of them. With a plain null, constants move into it, and loops with stores are not vectorised.
+static void make_memory(Lower *l) {
+    LLVMValueRef null = LLVMConstNull(l->ptr);
+    l->memory = intrinsic(l, "llvm.strip.invariant.group", &l->ptr, 1, &null, 1);
+}
+
 // Pinned globals have a copy always: it is what exits pass on.
 static void make_copies(Lower *l) {
     GlobalSet used = {{0}};
@@ -297,6 +304,7 @@ bool lower_trace(Lower *l) {
     LLVMBasicBlockRef entry = new_block(l, "entry");
     make_blocks(l);
     LLVMPositionBuilderAtEnd(l->builder, entry);
+    make_memory(l);
     make_copies(l);
     for (uint32_t i = 0; i < l->reached; i++)
         if (l->blocks[l->ordered[i]].strips) lower_strip(l, l->ordered[i]);

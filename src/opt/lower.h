@@ -70,6 +70,7 @@ typedef struct Lower {
     LLVMTypeRef types[KIR_TYPE_COUNT], ptr, trace_type, helper_type, evaluator_type;
     LLVMValueRef args[LOWER_ARGS]; // of the function
     LLVMValueRef base;             // the cpu state
+    LLVMValueRef memory;           // address 0 of guest memory
     unsigned range_kind, scope_kind, noalias_kind, weights_kind;
     LLVMValueRef cpu_scope, guest_scope; // lists of one alias scope
     // By global: its alloca, NULL if the trace does not touch it; its argument, or -1.

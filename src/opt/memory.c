@@ -11,7 +11,7 @@
 static unsigned access_bits(const KirInsn *insn) { return 8u << (insn->aux & KIR_MEM_SIZE); }
 
 static LLVMValueRef pointer(Lower *l, LLVMValueRef address) {
-    return LLVMBuildGEP2(l->builder, llvm_type(l, KIR_I8), LLVMConstNull(l->ptr), &address, 1, "");
+    return LLVMBuildGEP2(l->builder, llvm_type(l, KIR_I8), l->memory, &address, 1, "");
 }
 
 static LLVMValueRef address_of(Lower *l, const KirInsn *insn, uint32_t displacement) {

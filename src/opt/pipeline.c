@@ -33,10 +33,10 @@ static __thread Compiler *running; // whose `fatal` is set
 static char *host_cpu, *host_features;
 
 // ---- passes -------------------------------------------------------------------------------------------------------------------
-// In order. Loop passes are left out where the trace has no loop.
+// In order. Loop passes are left out where the trace has no loop, those for vectors where no loop runs in strips.
 typedef struct Pass {
     const char *name, *text;
-    bool for_loops, for_vectors;
+    bool for_loops, for_strips;
 } Pass;
 static const Pass passes[] = {
     {.name = "sroa", .text = "sroa"},
@@ -47,8 +47,8 @@ static const Pass passes[] = {
     {.name = "licm", .text = "loop-mssa(licm)", .for_loops = true},
     {.name = "gvn", .text = "gvn"},
     {.name = "dse", .text = "dse"},
-    {.name = "indvars", .text = "loop(indvars)", .for_loops = true},
-    {.name = "loop-vectorize", .text = "loop-vectorize", .for_loops = true, .for_vectors = true},
+    {.name = "indvars", .text = "loop(indvars)", .for_strips = true},
+    {.name = "loop-vectorize", .text = "loop-vectorize<interleave-forced-only>", .for_strips = true},
     {.name = "instcombine-2", .text = "instcombine<no-verify-fixpoint>"},
     {.name = "simplifycfg-2", .text = "simplifycfg"},
 };
@@ -57,12 +57,11 @@ const char *const compiler_passes[] = {"sroa", "early-cse", "instcombine",    "s
                                        "dse",  "indvars",   "loop-vectorize", "instcombine-2", "simplifycfg-2", NULL};
 _Static_assert(sizeof compiler_passes / sizeof *compiler_passes == PASSES + 1, "one name a pass");
 
-static void write_pipeline(char *text, size_t size, const TraceRequest *request, bool loops) {
+static void write_pipeline(char *text, size_t size, const TraceRequest *request, bool loops, bool strips) {
     size_t used = (size_t)snprintf(text, size, "function(");
     const char *comma = "";
     for (unsigned i = 0; i < PASSES; i++) {
-        bool wanted = loops || !passes[i].for_loops;
-        if (passes[i].for_vectors && (request->options & TRACE_NO_VECTORS)) wanted = false;
+        bool wanted = (loops || !passes[i].for_loops) && (strips || !passes[i].for_strips);
         if (!wanted || request->disabled_passes >> i & 1) continue;
         used += (size_t)snprintf(text + used, size - used, "%s%s", comma, passes[i].text);
         comma = ",";
@@ -96,10 +95,12 @@ static bool failed_with(LLVMErrorRef error) {
 }
 
 // ---- the machine --------------------------------------------------------------------------------------------------------------
-// Three parts of code generation that cost a fifth of it and brought nothing to traces, measured: loop strength reduction (the guest's compiler
+// The value that a counter has behind a loop is computed there, always: it shows how far one strip of a loop gets, without which
+// the next one is not vectorised. And three parts of code generation that cost a fifth of it and brought nothing to traces, measured: loop strength reduction (the guest's compiler
 // has done it), and scheduling before and after register allocation.
 static void set_options(void) {
-    static const char *const options[] = {"kiln-opt", "-disable-lsr", "-enable-misched=false", "-disable-post-ra"};
+    static const char *const options[] = {"kiln-opt", "-replexitval=always", "-disable-lsr", "-enable-misched=false",
+                                          "-disable-post-ra"};
     LLVMParseCommandLineOptions(sizeof options / sizeof *options, options, NULL);
 }
 
@@ -231,16 +232,20 @@ static bool keep_assembly(Job *job) {
     return true;
 }
 
-static bool has_loops(const Lower *l) {
-    for (uint32_t i = 0; i < l->request->block_count; i++)
-        if (l->blocks[i].latch) return true;
-    return false;
+static void find_loops(const Lower *l, bool *loops, bool *strips) {
+    *loops = *strips = false;
+    for (uint32_t i = 0; i < l->request->block_count; i++) {
+        *loops |= l->blocks[i].latch != NULL;
+        *strips |= l->blocks[i].strip != NULL;
+    }
 }
 
 static bool run_passes(Job *job) {
     char pipeline[512];
     if (job->request->options & TRACE_NO_PASSES) return true;
-    write_pipeline(pipeline, sizeof pipeline, job->request, has_loops(&job->lower));
+    bool loops, strips;
+    find_loops(&job->lower, &loops, &strips);
+    write_pipeline(pipeline, sizeof pipeline, job->request, loops, strips);
     return !*pipeline || !failed_with(LLVMRunPasses(job->lower.module, pipeline, job->machine, job->compiler->pass_options));
 }
 

@@ -6,7 +6,7 @@
 //   test_opt_traces [--seed N] [--count N] [--blocks N] [--variant NAME] [--scalar yes] [--text yes]
 //
 // Region i of a run has the seed SEED + i; `--seed N --count 1 --variant NAME` repeats a failure. Without --variant each seed takes
-// the next one. Regions of one block are every other seed. A region's blocks start with a drop of fuel, so each run ends; at some
+// the next one. Every fifth seed is a loop over arrays, half of the others have one block. A random region's blocks start with a drop of fuel, so each run ends; at some
 // level of the fuel, the thread is asked to poll.
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@
 #include "opt_tier.h"
 
 enum {
-    DEFAULT_COUNT = 1600,
+    DEFAULT_COUNT = 2000,
     MAX_BLOCKS = 6,
     LARGEST_BLOCK = 8,
     PAGE = 4096,
@@ -135,10 +135,11 @@ static void take_over(KirBlock *block, const KirBlock *from, uint32_t count, uin
     uint32_t shift = block->count, exit_shift = block->exit_count, wide_shift = block->wide_count;
     KirBuilder unused;
     kir_builder_init(&unused, block);
-    for (uint32_t i = 0; i < from->wide_count; i++) {
-        kir_constv(&unused, KIR_V128, from->wides[i].lo, from->wides[i].hi);
-        block->count--; // the table's entry alone
-    }
+    block->wide_count += from->wide_count;
+    block->wides =
+        arena_grow(block->arena, block->wides, wide_shift * sizeof *block->wides, (block->wide_count + 1) * sizeof *block->wides);
+    for (uint32_t i = 0; i < from->wide_count; i++) block->wides[wide_shift + i] = from->wides[i];
+    block->wide_capacity = block->wide_count;
     for (uint32_t i = 0; i < from->exit_count; i++) kir_exit_new(&unused, from->exits[i]);
     for (uint32_t i = 0; i < count; i++) {
         KirInsn insn = from->insns[i];
@@ -203,6 +204,95 @@ static void make_region(Arena *arena, Region *region, uint64_t seed, unsigned co
         begin(block, next_random(&state) % 4 == 0);
         connect(arena, region, i, fill(region, i, from, &state), &state);
     }
+}
+
+// ---- loops that LLVM may vectorise ----------------------------------------------------------------------------------------------
+// p, q, n, sum, rounds: globals x0 to x4. Block 0 sets them, block 1 is a loop over arrays that may overlap, block 2 runs it again.
+enum { P, Q, N, SUM, ROUNDS, LOOP_BLOCKS = 3 };
+
+typedef struct Loop {
+    KirBuilder b;
+    uint64_t *state;
+    unsigned log2_size, type;
+} Loop;
+
+static uint64_t choose(Loop *loop, uint64_t n) { return next_random(loop->state) % n; }
+
+static void start_block(Loop *loop, Arena *arena, Region *region, unsigned i) {
+    region->blocks[i] = kir_block_new(arena, &world, pc_of(i), 0);
+    kir_builder_init(&loop->b, region->blocks[i]);
+    kir_insn_start(&loop->b, pc_of(i), 4);
+}
+
+static void set_const(Loop *loop, unsigned global, uint64_t value) {
+    kir_set(&loop->b, global, kir_const(&loop->b, KIR_I64, value));
+}
+
+static KirRef add_to(Loop *loop, unsigned global, int64_t value) {
+    KirRef sum =
+        kir_emit(&loop->b, KIR_ADD, KIR_I64, 0, kir_get(&loop->b, global), kir_const(&loop->b, KIR_I64, (uint64_t)value), KIR_NONE);
+    kir_set(&loop->b, global, sum);
+    return sum;
+}
+
+static KirRef is_not_zero(Loop *loop, KirRef x) {
+    return kir_emit(&loop->b, KIR_CMP, KIR_I64, KIR_NE, x, kir_const(&loop->b, KIR_I64, 0), KIR_NONE);
+}
+
+static KirRef load_element(Loop *loop, unsigned pointer) {
+    unsigned is_signed = loop->log2_size < 3 && choose(loop, 2) ? KIR_MEM_SIGNED : 0;
+    int32_t displacement = (int32_t)choose(loop, 5) - 2;
+    return kir_load(&loop->b, (KirType)loop->type, loop->log2_size | is_signed, kir_get(&loop->b, pointer),
+                    displacement << loop->log2_size);
+}
+
+static void set_up_arrays(Loop *loop) {
+    uint64_t bytes = RANDOM_BUFFER / 2 - 64, n = 1 + choose(loop, bytes >> loop->log2_size);
+    set_const(loop, P, (uint64_t)buffer + 64 + choose(loop, choose(loop, 2) ? 40 : bytes));
+    set_const(loop, Q, (uint64_t)buffer + 64 + choose(loop, choose(loop, 2) ? 40 : bytes));
+    set_const(loop, N, choose(loop, 3) ? n : 1 + n % 9);
+}
+
+static void loop_body(Loop *loop) {
+    static const uint8_t operations[] = {KIR_ADD, KIR_SUB, KIR_MUL, KIR_AND, KIR_OR, KIR_XOR};
+    KirRef v = load_element(loop, P), w = load_element(loop, Q);
+    KirRef r = kir_emit(&loop->b, (KirOp)operations[choose(loop, sizeof operations)], (KirType)loop->type, 0, v, w, KIR_NONE);
+    if (choose(loop, 4) == 0) {
+        KirRef less = kir_emit(&loop->b, KIR_CMP, (KirType)loop->type, (unsigned)choose(loop, KIR_GEU + 1), v, r, KIR_NONE);
+        r = kir_emit(&loop->b, KIR_SELECT, (KirType)loop->type, 0, less, w, r);
+    }
+    if (choose(loop, 3)) kir_store(&loop->b, loop->log2_size, kir_get(&loop->b, choose(loop, 2) ? P : Q), 0, r);
+    if (choose(loop, 2)) {
+        KirRef wide = loop->type == KIR_I64 ? r : kir_emit(&loop->b, KIR_SEXT, KIR_I64, 0, r, KIR_NONE, KIR_NONE);
+        kir_set(&loop->b, SUM, kir_emit(&loop->b, KIR_ADD, KIR_I64, 0, kir_get(&loop->b, SUM), wide, KIR_NONE));
+    }
+    if (choose(loop, 6) == 0) {
+        KirRef found = kir_emit(&loop->b, KIR_CMP, (KirType)loop->type, KIR_EQ, v, w, KIR_NONE);
+        kir_exit_if(&loop->b, found, kir_exit_new(&loop->b, (KirExit){.target = OUTSIDE + 8}));
+    }
+    add_to(loop, P, 1 << loop->log2_size);
+    add_to(loop, Q, 1 << loop->log2_size);
+}
+
+static void make_loop(Arena *arena, Region *region, uint64_t seed) {
+    uint64_t state = seed * 2 + 1;
+    for (int i = 0; i < 8; i++) next_random(&state);
+    Loop loop = {.state = &state, .log2_size = (unsigned)(next_random(&state) % 4)};
+    loop.type = loop.log2_size == 3 || next_random(&state) % 2 ? KIR_I64 : KIR_I32;
+    region->count = LOOP_BLOCKS;
+    start_block(&loop, arena, region, 0);
+    set_up_arrays(&loop);
+    set_const(&loop, ROUNDS, 1 + choose(&loop, 3));
+    kir_exit(&loop.b, kir_exit_direct(&loop.b, pc_of(1)));
+    start_block(&loop, arena, region, 1);
+    loop_body(&loop);
+    KirRef more = is_not_zero(&loop, add_to(&loop, N, -1));
+    kir_exit_cond(&loop.b, more, kir_exit_direct(&loop.b, pc_of(1)), kir_exit_direct(&loop.b, pc_of(2)));
+    start_block(&loop, arena, region, 2);
+    set_up_arrays(&loop);
+    more = is_not_zero(&loop, add_to(&loop, ROUNDS, -1));
+    kir_exit_cond(&loop.b, more, kir_exit_direct(&loop.b, pc_of(1)), kir_exit_direct(&loop.b, OUTSIDE));
+    for (unsigned i = 0; i < LOOP_BLOCKS; i++) connect(arena, region, i, TRACE_LEAVES, &state);
 }
 
 // ---- running --------------------------------------------------------------------------------------------------------------------
@@ -299,7 +389,8 @@ static void one_seed(Arena *arena, uint64_t seed, unsigned blocks, const Variant
     static unsigned reported;
     char error[200];
     Region region;
-    make_region(arena, &region, seed, blocks);
+    if (seed % 5 == 0) make_loop(arena, &region, seed);
+    else make_region(arena, &region, seed, blocks);
     for (unsigned i = 0; i < region.count; i++)
         if (!kir_verify(region.blocks[i], error, sizeof error)) bug("the test made a bad block: %s", error);
     memset(&want, 0, sizeof want);
