@@ -30,11 +30,6 @@ static LLVMValueRef call_c(Lower *l, LLVMTypeRef type, unsigned number, LLVMValu
 }
 
 // ---- helpers ------------------------------------------------------------------------------------------------------------------
-static void mxcsr(Lower *l, const char *name, int32_t offset) {
-    LLVMValueRef field = cpu_field(l, offset);
-    intrinsic(l, name, NULL, 0, &field, 1);
-}
-
 // An operand travels as its bits.
 static LLVMValueRef as_bits(Lower *l, KirRef v) {
     LLVMValueRef value = value_of(l, v);
@@ -61,11 +56,11 @@ LLVMValueRef lower_call(Lower *l, const KirInsn *insn) {
     if (helper->flags & (KIR_HELPER_READS_GLOBALS | KIR_HELPER_WRITES_GLOBALS | KIR_HELPER_MAY_RAISE))
         store_dirty(l, &l->dirty, true);
     if (helper->flags & KIR_HELPER_MAY_RAISE) store_cpu(l, const_int(l, KIR_I64, l->insn_pc), layout->pc);
-    mxcsr(l, "llvm.x86.sse.stmxcsr", layout->guest_mxcsr);
+    access_mxcsr(l, "llvm.x86.sse.stmxcsr", layout->guest_mxcsr);
     bool fpenv = helper->flags & KIR_HELPER_FPENV;
-    if (!fpenv) mxcsr(l, "llvm.x86.sse.ldmxcsr", layout->host_mxcsr);
+    if (!fpenv) access_mxcsr(l, "llvm.x86.sse.ldmxcsr", layout->host_mxcsr);
     LLVMValueRef result = call_c(l, l->helper_type, number, args, 4);
-    if (!fpenv) mxcsr(l, "llvm.x86.sse.ldmxcsr", layout->guest_mxcsr);
+    if (!fpenv) access_mxcsr(l, "llvm.x86.sse.ldmxcsr", layout->guest_mxcsr);
     if (helper->flags & KIR_HELPER_WRITES_GLOBALS) reload_globals(l);
     return insn->type == KIR_VOID ? NULL : from_bits(l, result, (KirType)insn->type);
 }

@@ -46,6 +46,7 @@ LLVMBasicBlockRef exit_block(Lower *l, const TraceExit *exit, const GlobalSet *d
     char name[32];
     snprintf(name, sizeof name, "kiln_exit_%u", add_exit(l, exit));
     LLVMPositionBuilderAtEnd(l->builder, block);
+    show_pending(l);
     if (fault_address) store_cpu(l, fault_address, l->request->layout.fault_address);
     store_dirty(l, dirty, false);
     leave_to(l, exit_function(l, name));

@@ -13,7 +13,6 @@
 // What x86 does differently is mended on cold paths: by a few instructions, else by the evaluator (flags it raises again are the ones raised
 // already). By Arm's rule a result that is NaN goes there, and one that is tiny before rounding but not after it. What has no code here:
 // static rounding modes of arithmetic, half precision, multiply-add on a host without it.
-#include <stdlib.h>
 #include <string.h>
 #include "opt/lower.h"
 
@@ -91,6 +90,13 @@ Paths split(Lower *l, LLVMValueRef rare) {
     return p;
 }
 
+static Paths split_unless(Lower *l, LLVMValueRef common) {
+    Paths p = {.hot = new_block(l, "hot"), .cold = new_block(l, "cold"), .join = new_block(l, "join")};
+    branch_if(l, common, p.hot, p.cold, LIKELY, UNLIKELY);
+    LLVMPositionBuilderAtEnd(l->builder, p.hot);
+    return p;
+}
+
 void begin_cold(Lower *l, Paths *p) {
     p->hot = LLVMGetInsertBlock(l->builder);
     LLVMBuildBr(l->builder, p->join);
@@ -152,8 +158,7 @@ static bool passes_nan_on(const KirInsn *insn) {
     }
 }
 
-// May registers be looked at here? Accesses that check their alignment leave the trace by an exit of their own.
-static bool shows_registers(const KirInsn *insn, bool exact_faults) {
+bool shows_registers(const KirInsn *insn, bool exact_faults) {
     unsigned flags = kir_op_info[insn->op].flags;
     if (flags & (KIR_FLAG_SIDE_EXIT | KIR_FLAG_END | KIR_FLAG_CALL)) return true;
     return flags & KIR_FLAG_FAULT && (exact_faults || insn->op == KIR_CAS || insn->op == KIR_AMO || insn->aux & KIR_MEM_ALIGNED);
@@ -209,15 +214,39 @@ static LLVMValueRef arithmetic(Lower *l, const KirInsn *insn, const char *name, 
     return finish(l, insn, result, underflows, operands);
 }
 
-// x86 does not call infinity times zero invalid when a quiet NaN is added; the difference of two infinities is.
-static void raise_for_infinity_by_zero(Lower *l, const Format *f, LLVMValueRef a, LLVMValueRef b) {
-    LLVMTypeRef type = llvm_type(l, f->integer);
-    LLVMValueRef sizes[2] = {magnitude(l, f, as_bits(l, f, a)), magnitude(l, f, as_bits(l, f, b))};
-    LLVMValueRef smaller = intrinsic(l, "llvm.umin", &type, 1, sizes, 2), larger = intrinsic(l, "llvm.umax", &type, 1, sizes, 2);
+// x86 does not call infinity times zero invalid when a quiet NaN is added. With AVX-512: the sum of their exponents, as numbers, is infinity
+// minus infinity then and exact else.
+static void raise_by_exponents(Lower *l, const Format *f, LLVMValueRef a, LLVMValueRef b) {
+    bool wide = f == &twice;
+    const char *name = wide ? "llvm.x86.avx512.mask.getexp.sd" : "llvm.x86.avx512.mask.getexp.ss";
+    LLVMTypeRef vector = LLVMVectorType(llvm_type(l, f->number), wide ? 2 : 4);
+    LLVMValueRef x[2] = {a, b}, nothing = LLVMConstNull(vector);
+    for (int i = 0; i < 2; i++) {
+        LLVMValueRef lane = LLVMBuildInsertElement(l->builder, nothing, x[i], const_i32(l, 0), "");
+        LLVMValueRef args[5] = {lane, lane, nothing, const_int(l, KIR_I8, 0xff), const_i32(l, 4)}; // 4: the environment's rounding
+        x[i] = LLVMBuildExtractElement(l->builder, intrinsic(l, name, NULL, 0, args, 5), const_i32(l, 0), "");
+    }
+    strict(l, "llvm.experimental.constrained.fadd", llvm_type(l, f->number), x, 2, STRICT_ROUNDS);
+}
+
+// Bits through memory, so that LLVM has no part of this ready beforehand where it is hot.
+static LLVMValueRef cold_magnitude(Lower *l, const Format *f, LLVMValueRef x) {
+    LLVMSetVolatile(store_cpu(l, x, l->request->layout.args), true);
+    LLVMValueRef bits = load_cpu(l, llvm_type(l, f->integer), l->request->layout.args, "");
+    LLVMSetVolatile(bits, true);
+    return magnitude(l, f, bits);
+}
+
+// Without: comparing a quiet NaN with itself by the signalling comparison raises invalid, comparing zeros does not.
+static void raise_by_bits(Lower *l, const Format *f, LLVMValueRef a, LLVMValueRef b) {
+    LLVMValueRef x = cold_magnitude(l, f, a), y = cold_magnitude(l, f, b), inf = const_int(l, f->integer, f->infinity);
+    LLVMValueRef one = LLVMBuildOr(l->builder, LLVMBuildXor(l->builder, x, inf, ""), y, "");
+    LLVMValueRef other = LLVMBuildOr(l->builder, LLVMBuildXor(l->builder, y, inf, ""), x, "");
     LLVMValueRef invalid =
-        LLVMBuildAnd(l->builder, compare_bits(l, f, LLVMIntEQ, smaller, 0), compare_bits(l, f, LLVMIntEQ, larger, f->infinity), "");
-    LLVMValueRef x = LLVMBuildSelect(l->builder, invalid, number(l, f, f->infinity), number(l, f, 0), "");
-    strict(l, "llvm.experimental.constrained.fsub", LLVMTypeOf(x), (LLVMValueRef[]){x, x}, 2, STRICT_ROUNDS);
+        LLVMBuildOr(l->builder, compare_bits(l, f, LLVMIntEQ, one, 0), compare_bits(l, f, LLVMIntEQ, other, 0), "");
+    LLVMValueRef nan =
+        LLVMBuildBitCast(l->builder, LLVMBuildSExt(l->builder, invalid, llvm_type(l, f->integer), ""), llvm_type(l, f->number), "");
+    strict_compare(l, KIR_FEQ_S, nan, nan);
 }
 
 static LLVMValueRef multiply_add(Lower *l, const KirInsn *insn) {
@@ -229,10 +258,59 @@ static LLVMValueRef multiply_add(Lower *l, const KirInsn *insn) {
     if (insn->aux & KIR_FP_NEG_ADDEND) signs[2] = LLVMBuildFNeg(l->builder, signs[2], "");
     LLVMValueRef result = strict(l, "llvm.experimental.constrained.fma", llvm_type(l, insn->type), signs, 3, STRICT_ROUNDS);
     if (is_arm(insn)) return arm_result(l, insn, f, result, true, operands);
-    Paths p = split(l, is_nan(l, result));
+    Paths p = split_unless(l, LLVMBuildFCmp(l->builder, LLVMRealORD, result, result, ""));
     begin_cold(l, &p);
-    raise_for_infinity_by_zero(l, f, operands[0], operands[1]);
+    (l->features.avx512 ? raise_by_exponents : raise_by_bits)(l, f, operands[0], operands[1]);
     return join(l, &p, result, canonical_nan(l, f));
+}
+
+// ---- comparison ---------------------------------------------------------------------------------------------------------------
+// Results of arithmetic, and constants that are no such thing, need no look.
+static bool may_signal(const Lower *l, KirRef v) {
+    const KirInsn *insn = &l->kir->insns[v];
+    switch (insn->op) {
+    case KIR_FADD ... KIR_FMAX:
+    case KIR_ITOF ... KIR_HTOF:
+    case KIR_FROUND: return false;
+    case KIR_FNEG:
+    case KIR_FABS: return may_signal(l, insn->a);
+    case KIR_CONST: {
+        const Format *f = format_of((KirType)insn->type);
+        uint64_t size = insn->imm & ~f->sign;
+        return size > f->infinity && size < (f->infinity | f->quiet);
+    }
+    default: return true;
+    }
+}
+
+static LLVMValueRef signals(Lower *l, const Format *f, KirRef v) {
+    LLVMValueRef size = magnitude(l, f, as_bits(l, f, value_of(l, v)));
+    LLVMValueRef above = LLVMBuildSub(l->builder, size, const_int(l, f->integer, f->infinity + 1), "");
+    return compare_bits(l, f, LLVMIntULT, above, f->quiet - 1);
+}
+
+// Raises nothing: the signalling kinds become quiet ones, and signalling operands are not compared at all.
+static LLVMValueRef compare_neutrally(Lower *l, const KirInsn *insn) {
+    static const uint8_t quiet[] = {
+        [KIR_FEQ] = KIR_FEQ,   [KIR_FLT] = KIR_FLT,   [KIR_FLE] = KIR_FLE,   [KIR_FUNORD] = KIR_FUNORD,
+        [KIR_FEQ_S] = KIR_FEQ, [KIR_FLT_S] = KIR_FLT, [KIR_FLE_S] = KIR_FLE, [KIR_FGT] = KIR_FGT,
+        [KIR_FGE] = KIR_FGE,   [KIR_FGT_S] = KIR_FGT, [KIR_FGE_S] = KIR_FGE,
+    };
+    const Format *f = format_of((KirType)insn->type);
+    KirFcmp kind = (KirFcmp)quiet[insn->aux];
+    LLVMValueRef rare = NULL, a = value_of(l, insn->a), b = value_of(l, insn->b);
+    if (may_signal(l, insn->a)) rare = signals(l, f, insn->a);
+    if (may_signal(l, insn->b)) rare = rare ? LLVMBuildOr(l->builder, rare, signals(l, f, insn->b), "") : signals(l, f, insn->b);
+    if (!rare) return strict_compare(l, kind, a, b);
+    Paths p = split(l, rare);
+    LLVMValueRef hot = strict_compare(l, kind, a, b);
+    begin_cold(l, &p);
+    return join(l, &p, hot, const_int(l, KIR_I1, kind == KIR_FUNORD));
+}
+
+static LLVMValueRef compare(Lower *l, const KirInsn *insn) {
+    if (l->neutral[l->index]) return compare_neutrally(l, insn);
+    return strict_compare(l, (KirFcmp)insn->aux, value_of(l, insn->a), value_of(l, insn->b));
 }
 
 // ---- minimum, maximum ---------------------------------------------------------------------------------------------------------
@@ -408,7 +486,7 @@ static LLVMValueRef box(Lower *l, LLVMValueRef x) {
     return LLVMBuildBitCast(l->builder, lanes, llvm_type(l, KIR_F64), "");
 }
 
-static LLVMValueRef unbox(Lower *l, LLVMValueRef x) {
+LLVMValueRef unbox(Lower *l, LLVMValueRef x) {
     LLVMValueRef boxed = compare_bits(l, &twice, LLVMIntUGE, as_bits(l, &twice, x), 0xffffffff00000000);
     LLVMValueRef lanes = LLVMBuildBitCast(l->builder, x, LLVMVectorType(llvm_type(l, KIR_F32), 2), "");
     LLVMValueRef low = LLVMBuildExtractElement(l->builder, lanes, const_i32(l, 0), "");
@@ -435,70 +513,6 @@ static LLVMValueRef classify(Lower *l, const KirInsn *insn) {
     return LLVMBuildShl(l->builder, const_int(l, KIR_I64, 1), place, "");
 }
 
-// ---- the environment: Cpu.guest_mxcsr is free while the guest's MXCSR is in use ---------------------------------------------------
-enum { MXCSR_FLAGS = 0x3d, MXCSR_ROUND = 3 << 13, MXCSR_ROUND_SHIFT = 13 };
-
-// LLVM takes these for accesses to their operand alone; they are effects that stay where they are.
-static void access_mxcsr(Lower *l, const char *name) {
-    LLVMValueRef slot = cpu_field(l, l->request->layout.guest_mxcsr);
-    LLVMValueRef call = intrinsic(l, name, NULL, 0, &slot, 1);
-    unsigned memory = LLVMGetEnumAttributeKindForName("memory", 6);
-    LLVMRemoveEnumAttributeAtIndex(LLVMGetCalledValue(call), (LLVMAttributeIndex)LLVMAttributeFunctionIndex, memory);
-    LLVMRemoveCallSiteEnumAttribute(call, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, memory);
-}
-
-static LLVMValueRef read_mxcsr(Lower *l) {
-    access_mxcsr(l, "llvm.x86.sse.stmxcsr");
-    return load_cpu(l, llvm_type(l, KIR_I32), l->request->layout.guest_mxcsr, "mxcsr");
-}
-
-// Writing costs far more than reading, and flags and modes are mostly set to what they are.
-static void change_mxcsr(Lower *l, uint32_t mask, LLVMValueRef bits) {
-    LLVMValueRef now = read_mxcsr(l);
-    LLVMValueRef wanted = LLVMBuildOr(l->builder, LLVMBuildAnd(l->builder, now, const_i32(l, ~mask), ""), bits, "");
-    LLVMBasicBlockRef change = new_block(l, "ldmxcsr"), done = new_block(l, "join");
-    branch_if(l, LLVMBuildICmp(l->builder, LLVMIntEQ, now, wanted, ""), done, change, 0, 0);
-    LLVMPositionBuilderAtEnd(l->builder, change);
-    store_cpu(l, wanted, l->request->layout.guest_mxcsr);
-    access_mxcsr(l, "llvm.x86.sse.ldmxcsr");
-    LLVMBuildBr(l->builder, done);
-    LLVMPositionBuilderAtEnd(l->builder, done);
-}
-
-// Bit `from` of x at place `to`.
-static LLVMValueRef move_bit(Lower *l, LLVMValueRef x, int from, int to) {
-    LLVMValueRef bit = LLVMBuildAnd(l->builder, x, const_i32(l, 1u << from), ""), by = const_i32(l, (uint32_t)abs(to - from));
-    return to > from ? LLVMBuildShl(l->builder, bit, by, "") : LLVMBuildLShr(l->builder, bit, by, "");
-}
-
-static const uint8_t mxcsr_places[5] = {5, 4, 3, 2, 0}; // of inexact, underflow, overflow, division by zero, invalid: KirFflags
-
-static LLVMValueRef get_flags(Lower *l) {
-    LLVMValueRef mxcsr = read_mxcsr(l), flags = const_i32(l, 0);
-    for (int i = 0; i < 5; i++) flags = LLVMBuildOr(l->builder, flags, move_bit(l, mxcsr, mxcsr_places[i], i), "");
-    return LLVMBuildZExt(l->builder, flags, llvm_type(l, KIR_I64), "");
-}
-
-static LLVMValueRef set_flags(Lower *l, const KirInsn *insn) {
-    LLVMValueRef flags = LLVMBuildTrunc(l->builder, value_of(l, insn->a), llvm_type(l, KIR_I32), ""), bits = const_i32(l, 0);
-    for (int i = 0; i < 5; i++) bits = LLVMBuildOr(l->builder, bits, move_bit(l, flags, i, mxcsr_places[i]), "");
-    change_mxcsr(l, MXCSR_FLAGS, bits);
-    return flags;
-}
-
-// Two bits of MXCSR's rounding field for each of KIR_RNE to KIR_RUP, in one number; all else is to nearest.
-static LLVMValueRef set_round(Lower *l, const KirInsn *insn) {
-    const uint64_t table = 0 << 0 | 3 << 2 | 1 << 4 | 2 << 6;
-    LLVMValueRef mode = value_of(l, insn->a);
-    LLVMValueRef known = LLVMBuildICmp(l->builder, LLVMIntULE, mode, const_int(l, KIR_I64, KIR_RUP), "");
-    mode = LLVMBuildSelect(l->builder, known, mode, const_int(l, KIR_I64, KIR_RNE), "");
-    LLVMValueRef place = LLVMBuildAdd(l->builder, mode, mode, "");
-    LLVMValueRef field = LLVMBuildLShr(l->builder, const_int(l, KIR_I64, table << MXCSR_ROUND_SHIFT), place, "");
-    field = LLVMBuildTrunc(l->builder, field, llvm_type(l, KIR_I32), "");
-    change_mxcsr(l, MXCSR_ROUND, LLVMBuildAnd(l->builder, field, const_i32(l, MXCSR_ROUND), ""));
-    return mode;
-}
-
 // ---- all of them --------------------------------------------------------------------------------------------------------------
 LLVMValueRef lower_float(Lower *l, const KirInsn *insn) {
     LLVMTypeRef type = llvm_type(l, insn->type);
@@ -511,7 +525,7 @@ LLVMValueRef lower_float(Lower *l, const KirInsn *insn) {
     case KIR_FMA: return multiply_add(l, insn);
     case KIR_FMIN:
     case KIR_FMAX: return min_max(l, insn);
-    case KIR_FCMP: return strict_compare(l, (KirFcmp)insn->aux, value_of(l, insn->a), value_of(l, insn->b));
+    case KIR_FCMP: return compare(l, insn);
     case KIR_FTOI: return to_int(l, insn);
     case KIR_ITOF: return from_int(l, insn);
     case KIR_FTOF: return between_formats(l, insn);
@@ -521,10 +535,10 @@ LLVMValueRef lower_float(Lower *l, const KirInsn *insn) {
     case KIR_FCOPYSIGN: return copy_sign(l, value_of(l, insn->a), value_of(l, insn->b));
     case KIR_FCLASS: return classify(l, insn);
     case KIR_NANBOX: return box(l, value_of(l, insn->a));
-    case KIR_NANUNBOX: return unbox(l, value_of(l, insn->a));
-    case KIR_FGETFLAGS: return get_flags(l);
-    case KIR_FSETFLAGS: return set_flags(l, insn);
-    case KIR_FSETROUND: return set_round(l, insn);
+    case KIR_NANUNBOX: return l->singles[insn->a] ? l->singles[insn->a] : unbox(l, value_of(l, insn->a));
+    case KIR_FGETFLAGS:
+    case KIR_FSETFLAGS:
+    case KIR_FSETROUND: return lower_flags(l, insn);
     default: return NULL;
     }
 }

@@ -82,7 +82,27 @@ LLVMValueRef read_global(Lower *l, unsigned global) {
     return LLVMBuildLoad2(l->builder, l->types[type_of_global(l, global)], l->copy[global], "");
 }
 
-void write_global(Lower *l, unsigned global, LLVMValueRef value) { LLVMBuildStore(l->builder, value, l->copy[global]); }
+void write_global(Lower *l, unsigned global, LLVMValueRef value) {
+    LLVMBuildStore(l->builder, value, l->copy[global]);
+    if (l->single[global]) LLVMBuildStore(l->builder, unbox(l, value), l->single[global]);
+}
+
+static LLVMValueRef get(Lower *l, const KirInsn *insn) {
+    LLVMValueRef single = l->single[insn->a];
+    if (single) l->singles[l->index] = LLVMBuildLoad2(l->builder, l->types[KIR_F32], single, "");
+    return read_global(l, insn->a);
+}
+
+static void set(Lower *l, const KirInsn *insn) {
+    const KirInsn *value = &l->kir->insns[insn->b];
+    (is_unread_flags(l, insn->b) ? set_add : set_remove)(&l->pending, insn->a);
+    if (!l->single[insn->a] || value->op != KIR_NANBOX) {
+        write_global(l, insn->a, value_of(l, insn->b));
+    } else {
+        LLVMBuildStore(l->builder, value_of(l, insn->b), l->copy[insn->a]);
+        LLVMBuildStore(l->builder, value_of(l, value->a), l->single[insn->a]);
+    }
+}
 
 void store_dirty(Lower *l, const GlobalSet *dirty, bool pinned) {
     for (unsigned i = 0; i < l->request->world.global_count; i++)
@@ -177,12 +197,14 @@ static void make_function(Lower *l) {
     l->base = l->args[LOWER_BASE];
 }
 
-static void find_used(const TraceRequest *request, GlobalSet *used, bool *all) {
+// Registers that are touched, and those that singles are taken out of.
+static void find_used(const TraceRequest *request, GlobalSet *used, GlobalSet *singles, bool *all) {
     for (uint32_t i = 0; i < request->block_count; i++) {
         const KirBlock *kir = request->blocks[i].kir;
         for (uint32_t j = 0; j < kir->count; j++) {
             const KirInsn *insn = &kir->insns[j];
             if (insn->op == KIR_GET || insn->op == KIR_SET) set_add(used, insn->a);
+            if (insn->op == KIR_NANUNBOX && kir->insns[insn->a].op == KIR_GET) set_add(singles, kir->insns[insn->a].a);
             if (insn->op == KIR_CALL || insn->op == KIR_CALL3) *all |= helper_flags(kir, insn) & KIR_HELPER_WRITES_GLOBALS;
         }
     }
@@ -197,12 +219,13 @@ static void make_memory(Lower *l) {
 
 // Pinned globals have a copy always: it is what exits pass on.
 static void make_copies(Lower *l) {
-    GlobalSet used = {{0}};
+    GlobalSet used = {{0}}, singles = {{0}};
     bool all = false;
-    find_used(l->request, &used, &all);
+    find_used(l->request, &used, &singles, &all);
     for (unsigned i = 0; i < l->request->world.global_count; i++) {
         if (!set_has(&used, i) && l->argument[i] < 0) continue;
         l->copy[i] = LLVMBuildAlloca(l->builder, l->types[type_of_global(l, i)], l->request->world.globals[i].name);
+        if (set_has(&singles, i)) l->single[i] = LLVMBuildAlloca(l->builder, l->types[KIR_F32], "single");
     }
     for (unsigned i = 0; i < l->request->world.global_count; i++)
         if (l->copy[i]) write_global(l, i, l->argument[i] >= 0 ? l->args[l->argument[i]] : load_home(l, i));
@@ -251,8 +274,8 @@ static void lower_insn(Lower *l, const KirInsn *insn) {
     case KIR_INSN: l->insn_pc = insn->imm; break;
     case KIR_CONST: *result = lower_constant(l, insn); break;
     case KIR_CONSTV: *result = lower_wide_constant(l, insn); break;
-    case KIR_GET: *result = read_global(l, insn->a); break;
-    case KIR_SET: write_global(l, insn->a, value_of(l, insn->b)); break;
+    case KIR_GET: *result = get(l, insn); break;
+    case KIR_SET: set(l, insn); break;
     case KIR_CALL:
     case KIR_CALL3: *result = lower_call(l, insn); break;
     case KIR_LOAD:
@@ -280,7 +303,10 @@ static void lower_block(Lower *l, uint32_t number) {
     l->dirty = l->blocks[number].dirty;
     l->values = arena_alloc(l->arena, l->kir->count * sizeof *l->values);
     l->exact = arena_alloc(l->arena, l->kir->count * sizeof *l->exact);
-    mark_exact_values(l->kir, !(l->request->assumptions & TRACE_NO_FAULT_HANDLER), l->exact);
+    l->neutral = arena_alloc(l->arena, l->kir->count * sizeof *l->neutral);
+    l->singles = arena_alloc(l->arena, l->kir->count * sizeof *l->singles);
+    mark_exact_values(l->kir, !dies_at_faults(l), l->exact);
+    find_neutral(l);
     LLVMPositionBuilderAtEnd(l->builder, l->blocks[number].code);
     for (l->index = 0; l->index < l->blocks[number].end; l->index++) lower_insn(l, &l->kir->insns[l->index]);
     if (l->blocks[number].joins != TRACE_LEAVES) lower_join(l);

@@ -9,6 +9,7 @@
 //   call.c       calls into C: helpers, and the evaluator for operations that have no code here (counted as fallbacks)
 //   integer.c    integer operations, bits that only move             memory.c   guest memory
 //   float.c      scalar floating point                               vector.c   vectors and cryptography
+//   flags.c      the floating-point environment
 //   pipeline.c   passes, code generation, errors of LLVM             self_test.c  is the calling convention what we take it for?
 //
 // Globals. Each guest register that the trace uses is an alloca: loaded at entry (or from its argument, if it is pinned), read and
@@ -75,16 +76,20 @@ typedef struct Lower {
     LLVMValueRef cpu_scope, guest_scope; // lists of one alias scope
     // By global: its alloca, NULL if the trace does not touch it; its argument, or -1.
     LLVMValueRef copy[LOWER_GLOBALS];
+    LLVMValueRef single[LOWER_GLOBALS]; // an alloca of the single that is boxed in it, kept beside; NULL where nobody asks for it
     int16_t argument[LOWER_GLOBALS];
     LowerBlock *blocks;
     uint32_t *ordered, reached; // numbers of the blocks that are reached, in that order
     // The block being lowered:
     uint32_t block; // its number
     const KirBlock *kir;
-    uint32_t index;       // of the instruction
-    uint64_t insn_pc;     // of the guest instruction
-    LLVMValueRef *values; // by KirRef
-    bool *exact;          // by KirRef: somebody looks at the bits of a NaN (mark_exact_values)
+    uint32_t index;        // of the instruction
+    uint64_t insn_pc;      // of the guest instruction
+    LLVMValueRef *values;  // by KirRef
+    bool *exact;           // by KirRef: somebody looks at the bits of a NaN (mark_exact_values)
+    bool *neutral;         // by KirRef: part of a neutral stretch (flags.c)
+    LLVMValueRef *singles; // by KirRef: of a GET, the single that is boxed in it, or NULL
+    GlobalSet pending;     // holds flags that were not read (flags.c)
     GlobalSet dirty;
     // What comes out:
     TraceExit *exits;
@@ -100,6 +105,8 @@ bool lower_trace(Lower *l);
 static inline LLVMValueRef value_of(const Lower *l, KirRef v) { return l->values[v]; }
 static inline KirType type_of(const Lower *l, KirRef v) { return kir_result_type(&l->kir->insns[v]); }
 static inline LLVMTypeRef llvm_type(const Lower *l, unsigned kir_type) { return l->types[kir_type]; }
+// Nobody sees registers at a fault.
+static inline bool dies_at_faults(const Lower *l) { return l->request->assumptions & TRACE_NO_FAULT_HANDLER; }
 static inline bool private_memory(const Lower *l) { return l->request->assumptions & TRACE_PRIVATE_MEMORY; }
 LLVMValueRef const_int(const Lower *l, unsigned kir_type, uint64_t value);
 LLVMValueRef const_i32(const Lower *l, uint32_t value);
@@ -118,6 +125,7 @@ void write_global(Lower *l, unsigned global, LLVMValueRef value);
 // Brings the homes of all dirty globals up to date; stores_pinned: the pinned ones too.
 void store_dirty(Lower *l, const GlobalSet *dirty, bool pinned);
 void reload_globals(Lower *l);
+static inline void set_remove(GlobalSet *s, unsigned i) { s->bits[i / 64] &= ~(1ull << i % 64); }
 static inline bool set_has(const GlobalSet *s, unsigned i) { return s->bits[i / 64] >> i % 64 & 1; }
 static inline void set_add(GlobalSet *s, unsigned i) { s->bits[i / 64] |= 1ull << i % 64; }
 // A new basic block behind the ones there are; the builder stays where it is.
@@ -143,6 +151,10 @@ LLVMValueRef lower_vector(Lower *l, const KirInsn *insn);
 // Which values of the block somebody sees bit by bit; the others may be any NaN where they should be the canonical one. exact_faults:
 // registers are looked at where a fault is possible.
 void mark_exact_values(const KirBlock *block, bool exact_faults, bool *exact);
+// May registers be looked at here? Accesses that check their alignment leave the trace by an exit of their own.
+bool shows_registers(const KirInsn *insn, bool exact_faults);
+// The single in a register: the canonical NaN if it is not boxed.
+LLVMValueRef unbox(Lower *l, LLVMValueRef x);
 // A constrained intrinsic: raises flags when and where the guest expects it. Overloaded on its result, and on its operand if it converts.
 typedef enum StrictKind { STRICT_ROUNDS = 1, STRICT_CONVERTS = 2 } StrictKind;
 LLVMValueRef strict(Lower *l, const char *name, LLVMTypeRef result, LLVMValueRef *operands, unsigned count, StrictKind kind);
@@ -158,6 +170,17 @@ void begin_cold(Lower *l, Paths *p);
 LLVMValueRef join(Lower *l, const Paths *p, LLVMValueRef hot, LLVMValueRef cold);
 // The evaluator's result in the rare case.
 LLVMValueRef otherwise_evaluate(Lower *l, const KirInsn *insn, LLVMValueRef rare, LLVMValueRef hot, LLVMValueRef operands[3]);
+
+// ---- flags.c
+// Marks what need not be done in the block being lowered.
+void find_neutral(Lower *l);
+// Flags that were not read: a register set to them becomes pending.
+bool is_unread_flags(const Lower *l, KirRef v);
+// In a way out: pending registers get their value.
+void show_pending(Lower *l);
+LLVMValueRef lower_flags(Lower *l, const KirInsn *insn);
+// stmxcsr or ldmxcsr of a field of the cpu state.
+void access_mxcsr(Lower *l, const char *name, int32_t offset);
 
 // ---- call.c
 LLVMValueRef lower_call(Lower *l, const KirInsn *insn); // NULL if the helper has no result

@@ -126,13 +126,23 @@ static void keep(Random *r, KirRef value, KirType type) {
     r->pool[type][slot] = value;
 }
 
-static KirRef emit(Random *r, KirOp op, KirType type, unsigned aux, uint32_t a, uint32_t b, uint32_t c) {
+static KirInsn make(KirOp op, KirType type, unsigned aux, uint32_t a, uint32_t b, uint32_t c) {
     KirInsn insn = {.op = (uint8_t)op, .type = (uint8_t)type, .aux = (uint16_t)aux, .a = a, .b = b, .c = c};
     const KirOpFacts *facts = &kir_op_facts[op];
     if (!facts->free_type) insn.type = facts->result;
-    KirType result = kir_result_type(&insn);
-    KirRef value = r->making == RANDOM_RAW ? kir_append(r->block, insn) : kir_emit(&r->builder, op, type, aux, a, b, c);
-    keep(r, value, result);
+    return insn;
+}
+
+// A value that nothing else will use.
+static KirRef emit_alone(Random *r, KirOp op, KirType type, unsigned aux, uint32_t a, uint32_t b, uint32_t c) {
+    if (r->making == RANDOM_RAW) return kir_append(r->block, make(op, type, aux, a, b, c));
+    return kir_emit(&r->builder, op, type, aux, a, b, c);
+}
+
+static KirRef emit(Random *r, KirOp op, KirType type, unsigned aux, uint32_t a, uint32_t b, uint32_t c) {
+    KirInsn insn = make(op, type, aux, a, b, c);
+    KirRef value = emit_alone(r, op, type, aux, a, b, c);
+    keep(r, value, kir_result_type(&insn));
     return value;
 }
 
@@ -466,8 +476,9 @@ static void helper_call(Random *r, KirOp op) {
     keep(r, result, (KirType)helper->result);
 }
 
+// Forward: a thread that is asked to stop does a backward branch's instruction again, which may do nothing else then.
 static unsigned new_exit(Random *r) {
-    uint64_t target = BASE_PC + 4 * below(r, 4096);
+    uint64_t target = BASE_PC + 4 * r->block->guest_insns + 4 * below(r, 4096);
     if (one_in(r, 6)) return kir_exit_exception(&r->builder, (KirException)below(r, KIR_EXC_RESUME + 1), target);
     return kir_exit_direct(&r->builder, target);
 }
@@ -518,6 +529,19 @@ static void write_results(Random *r) {
     }
 }
 
+// Comparisons between reading and writing the flags, as compilers make them to compare without raising any; the flags also go to a
+// register, which is mostly written again soon.
+static void quiet_comparison(Random *r) {
+    KirRef flags = (one_in(r, 4) ? emit : emit_alone)(r, KIR_FGETFLAGS, KIR_I64, 0, KIR_NONE, KIR_NONE, KIR_NONE);
+    unsigned global = below(r, RANDOM_INT);
+    if (!one_in(r, 3)) set(r, global, flags);
+    if (one_in(r, 8)) side_exit(r);
+    for (unsigned n = 1 + below(r, 2); n; n--) value_operation(r, one_in(r, 10) ? KIR_FADD : KIR_FCMP);
+    emit_alone(r, KIR_FSETFLAGS, KIR_I64, 0, flags, KIR_NONE, KIR_NONE);
+    if (one_in(r, 3)) side_exit(r);
+    if (!one_in(r, 3)) set(r, global, value(r, KIR_I64));
+}
+
 static void any_operation(Random *r) {
     switch (below(r, 24)) {
     case 0:
@@ -528,7 +552,8 @@ static void any_operation(Random *r) {
     case 5:
         if (one_in(r, 2)) emit(r, KIR_FENCE, KIR_VOID, below(r, 32), KIR_NONE, KIR_NONE, KIR_NONE);
         else if (one_in(r, 2)) append(r, KIR_POLL, 0, new_exit(r), KIR_NONE, KIR_NONE);
-        else append(r, KIR_NOP, 0, KIR_NONE, KIR_NONE, KIR_NONE);
+        else if (one_in(r, 2)) append(r, KIR_NOP, 0, KIR_NONE, KIR_NONE, KIR_NONE);
+        else quiet_comparison(r);
         return;
     default: break;
     }
