@@ -13,7 +13,7 @@ bool rv_nop(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) { return t
 // p: KirException
 bool rv_raise(RvTranslator *t, const RvInsn *i, unsigned p, unsigned q) { return rv_end(t, kir_exit_exception(t->b, p, t->pc)); }
 
-enum { CSR_WRITE, CSR_SET, CSR_CLEAR, FFLAGS_MASK = 31, FRM_SHIFT = 5, FRM_BITS = 3 };
+enum { CSR_WRITE, CSR_SET, CSR_CLEAR, FRM_SHIFT = 5, FRM_BITS = 3 };
 
 static bool is_counter(unsigned csr) { return csr >= RV_CSR_CYCLE && csr <= RV_CSR_INSTRET; }
 
@@ -37,10 +37,8 @@ static KirRef read_csr(RvTranslator *t, unsigned csr) {
     }
 }
 
-static void set_fflags(RvTranslator *t, KirRef value) {
-    KirRef flags = rv_emit2(t, KIR_AND, KIR_I64, value, rv_const(t, FFLAGS_MASK));
-    kir_emit(t->b, KIR_FSETFLAGS, KIR_VOID, 0, flags, KIR_NONE, KIR_NONE);
-}
+// Of the value, fsetflags takes the flags alone.
+static void set_fflags(RvTranslator *t, KirRef value) { kir_emit(t->b, KIR_FSETFLAGS, KIR_VOID, 0, value, KIR_NONE, KIR_NONE); }
 
 static void set_frm(RvTranslator *t, KirRef value, unsigned lsb) {
     KirRef frm = kir_emit(t->b, KIR_BFX, KIR_I64, 0, value, lsb | FRM_BITS << 8, KIR_NONE);
