@@ -83,7 +83,7 @@ static bool is_fenced(const Lower *l, const KirInsn *insn) { return shows_regist
 // The end of the stretch that starts at `start`, or 0.
 static uint32_t end_of_stretch(const Lower *l, uint32_t start) {
     bool compared = false;
-    for (uint32_t i = start + 1; i < l->kir->count; i++) {
+    for (uint32_t i = start + 1; i < l->blocks[l->block].end; i++) {
         const KirInsn *insn = &l->kir->insns[i];
         if (insn->op == KIR_FSETFLAGS) return insn->a == start ? i : 0;
         if (is_fenced(l, insn)) return 0;
@@ -97,21 +97,23 @@ static uint32_t end_of_stretch(const Lower *l, uint32_t start) {
 // ---- registers that hold flags which nobody may ever see ------------------------------------------------------------------------
 static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsigned global, bool raised, unsigned depth);
 
-static bool is_written_first_at(const Lower *l, int32_t block, unsigned global, unsigned depth) {
-    return block != TRACE_LEAVES && (uint32_t)block > l->block && depth < SUCCESSORS_LOOKED_AT &&
-           is_written_first(l, (uint32_t)block, 0, global, true, depth + 1);
+// On the way from one block to another of the trace; on the way back the thread may be asked to stop.
+static bool is_written_first_in(const Lower *l, uint32_t block, int32_t next, unsigned global, unsigned depth) {
+    return next != TRACE_LEAVES && l->blocks[next].order > l->blocks[block].order && depth < SUCCESSORS_LOOKED_AT &&
+           is_written_first(l, (uint32_t)next, 0, global, true, depth + 1);
 }
 
 // An exit may read MXCSR while it is the same; a way on to another block of the trace may not rely on that.
-static bool may_leave(const Lower *l, int32_t next, unsigned global, bool raised, unsigned depth) {
-    return next == TRACE_LEAVES ? !raised : is_written_first_at(l, next, global, depth);
+static bool may_leave(const Lower *l, uint32_t block, uint32_t exit, unsigned global, bool raised, unsigned depth) {
+    int32_t next = l->request->blocks[block].next[exit];
+    return next == TRACE_LEAVES ? !raised : is_written_first_in(l, block, next, global, depth);
 }
 
 // From instruction `from` on, is the register written before it is read or shown? `raised`: flags may have changed.
 static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsigned global, bool raised, unsigned depth) {
-    const TraceBlock *b = &l->request->blocks[block];
-    for (uint32_t i = from; i < b->kir->count; i++) {
-        const KirInsn *insn = &b->kir->insns[i];
+    const KirBlock *kir = l->request->blocks[block].kir;
+    for (uint32_t i = from; i < l->blocks[block].end; i++) {
+        const KirInsn *insn = &kir->insns[i];
         switch (insn->op) {
         case KIR_SET:
             if (insn->a == global) return true;
@@ -120,11 +122,11 @@ static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsi
             if (insn->a == global) return false;
             break;
         case KIR_EXIT_IF:
-            if (!may_leave(l, b->next[insn->b], global, raised, depth)) return false;
+            if (!may_leave(l, block, insn->b, global, raised, depth)) return false;
             break;
-        case KIR_EXIT: return may_leave(l, b->next[insn->a], global, raised, depth);
+        case KIR_EXIT: return may_leave(l, block, insn->a, global, raised, depth);
         case KIR_EXIT_COND:
-            return may_leave(l, b->next[insn->b], global, raised, depth) && may_leave(l, b->next[insn->c], global, raised, depth);
+            return may_leave(l, block, insn->b, global, raised, depth) && may_leave(l, block, insn->c, global, raised, depth);
         case KIR_CALL:
         case KIR_CALL3:
         case KIR_EXIT_IF_IND:
@@ -134,7 +136,7 @@ static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsi
             if (kir_op_info[insn->op].flags & KIR_FLAG_FPENV && !(block == l->block && l->neutral[i])) raised = true;
         }
     }
-    return false;
+    return is_written_first_in(l, block, l->blocks[block].joins, global, depth);
 }
 
 static bool uses(const KirInsn *insn, uint32_t value) {
@@ -147,7 +149,7 @@ static bool uses(const KirInsn *insn, uint32_t value) {
 
 // Is the stretch from `start` to `end` all that needs the flags?
 static bool need_not_be_read(const Lower *l, uint32_t start, uint32_t end) {
-    for (uint32_t i = start + 1; i < l->kir->count; i++) {
+    for (uint32_t i = start + 1; i < l->blocks[l->block].end; i++) {
         const KirInsn *insn = &l->kir->insns[i];
         if (i == end || !uses(insn, start)) continue;
         if (insn->op != KIR_SET || i > end || !is_written_first(l, l->block, i + 1, insn->a, false, 0)) return false;
@@ -157,7 +159,7 @@ static bool need_not_be_read(const Lower *l, uint32_t start, uint32_t end) {
 
 void find_neutral(Lower *l) {
     l->pending = (GlobalSet){{0}};
-    for (uint32_t i = 0; i < l->kir->count; i++) {
+    for (uint32_t i = 0; i < l->blocks[l->block].end; i++) {
         if (l->kir->insns[i].op != KIR_FGETFLAGS) continue;
         uint32_t end = end_of_stretch(l, i);
         if (!end) continue;

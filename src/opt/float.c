@@ -165,9 +165,9 @@ bool shows_registers(const KirInsn *insn, bool exact_faults) {
 }
 
 // From the end to the start: a use comes after its definition. A register that is written again before anybody can look at it is no use.
-void mark_exact_values(const KirBlock *block, bool exact_faults, bool *exact) {
+void mark_exact_values(const KirBlock *block, uint32_t end, bool exact_faults, bool *exact) {
     uint32_t later[LOWER_GLOBALS] = {0}, period = 1; // the register is written later on in period later[g]
-    for (uint32_t i = block->count; i-- > 0;) {
+    for (uint32_t i = end; i-- > 0;) {
         KirInsn insn = block->insns[i];
         if (shows_registers(&insn, exact_faults)) period++;
         if (insn.op == KIR_GET) later[insn.a] = 0;

@@ -305,7 +305,7 @@ static void lower_block(Lower *l, uint32_t number) {
     l->exact = arena_alloc(l->arena, l->kir->count * sizeof *l->exact);
     l->neutral = arena_alloc(l->arena, l->kir->count * sizeof *l->neutral);
     l->singles = arena_alloc(l->arena, l->kir->count * sizeof *l->singles);
-    mark_exact_values(l->kir, !dies_at_faults(l), l->exact);
+    mark_exact_values(l->kir, l->blocks[number].end, !dies_at_faults(l), l->exact);
     find_neutral(l);
     LLVMPositionBuilderAtEnd(l->builder, l->blocks[number].code);
     for (l->index = 0; l->index < l->blocks[number].end; l->index++) lower_insn(l, &l->kir->insns[l->index]);

@@ -148,9 +148,9 @@ LLVMValueRef lower_float(Lower *l, const KirInsn *insn);
 LLVMValueRef lower_vector(Lower *l, const KirInsn *insn);
 
 // ---- float.c, for itself and vector.c
-// Which values of the block somebody sees bit by bit; the others may be any NaN where they should be the canonical one. exact_faults:
+// Which values of the block's instructions before `end` somebody sees bit by bit; the others may be any NaN where they should be the canonical one. exact_faults:
 // registers are looked at where a fault is possible.
-void mark_exact_values(const KirBlock *block, bool exact_faults, bool *exact);
+void mark_exact_values(const KirBlock *block, uint32_t end, bool exact_faults, bool *exact);
 // May registers be looked at here? Accesses that check their alignment leave the trace by an exit of their own.
 bool shows_registers(const KirInsn *insn, bool exact_faults);
 // The single in a register: the canonical NaN if it is not boxed.
