@@ -8,6 +8,7 @@
 #   make check         all tests, their short form (make check SUITES="unit abi": these alone)
 #   make check-long    the long form
 #   make soak          language runtimes, 100 times each; writes docs/soak.md
+#   make tsan          Kiln under ThreadSanitizer, with the programs about threads and signals
 #   make bench         kiln, qemu-riscv64 and native side by side
 #   make install       kiln, kiln-riscv64, kiln-opt, their manual page and completion, below $(DESTDIR)$(PREFIX)
 #   make format lint   clang-format in place; cppcheck
@@ -20,6 +21,7 @@ MESON_OPTIONS ?=
 # Two more builds that the checks use: unit tests under the sanitizers, everything by clang with warnings as errors.
 SANITIZED := $(BUILD)-sanitized
 CLANG     := $(BUILD)-clang
+TSAN      := $(BUILD)-tsan
 
 C_FILES = $(shell find src tests bench -name '*.[ch]' -not -path '*/generated/*')
 
@@ -34,6 +36,9 @@ $(BUILD)/build.ninja:
 
 $(SANITIZED)/build.ninja:
 	meson setup $(SANITIZED) -Db_sanitize=address,undefined -Db_lundef=false -Ddebug_checks=true -Dbuildtype=debugoptimized
+
+$(TSAN)/build.ninja:
+	meson setup $(TSAN) -Db_sanitize=thread -Db_lundef=false -Ddebug_checks=true -Dbuildtype=debugoptimized
 
 $(CLANG)/build.ninja:
 	CC=clang meson setup $(CLANG) --werror
@@ -59,6 +64,10 @@ check-long: all sanitized clang
 soak: all
 	tests/runtimes/run.py --kiln $(BUILD)/kiln --jobs $(JOBS) --times 100 --summary docs/soak.md
 
+tsan: all $(TSAN)/build.ninja
+	ninja -C $(TSAN) -j $(JOBS) src/tools/kiln
+	tests/run --build $(BUILD) --tsan $(TSAN) --jobs $(JOBS) tsan
+
 bench: all
 	bench/run --kiln $(BUILD)/kiln
 
@@ -82,6 +91,6 @@ lint:
 	  --suppressions-list=scripts/cppcheck.txt -D_GNU_SOURCE -Isrc -Itests -Itests/unit -j $(JOBS) src tests bench
 
 clean:
-	rm -rf $(BUILD) $(SANITIZED) $(CLANG) $(BUILD)-fuzz
+	rm -rf $(BUILD) $(SANITIZED) $(CLANG) $(TSAN) $(BUILD)-fuzz
 
-.PHONY: all sanitized clang deps demo check check-long soak bench install format lint clean
+.PHONY: all sanitized clang deps demo check check-long soak tsan bench install format lint clean

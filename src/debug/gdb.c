@@ -162,7 +162,9 @@ static int on_signal(LinuxThread *t, int signal, const siginfo_t *info) {
     return signal;
 }
 
-static bool is_kick(const siginfo_t *info) { return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &gdb; }
+INTERRUPTS_SANITIZER static bool is_kick(const siginfo_t *info) {
+    return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &gdb;
+}
 
 static void report_end(const LinuxThread *t, char kind, int number) {
     char text[8];

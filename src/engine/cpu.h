@@ -57,6 +57,7 @@ typedef struct Cpu {
     // -- not known to generated code
     Engine *engine;
     struct Cpu *next;  // in the engine's list of threads
+    int32_t tid;       // of the host's thread that runs it, 0: it has not begun
     uint32_t inside;   // this thread may hold addresses of blocks (engine/world.c)
     uint64_t ibc_used; // which 64ths of the cache hold entries
     bool ibc_stale;    // the cache names blocks that are gone; the thread empties it before it goes inside

@@ -8,11 +8,13 @@
 //     it left:  direct exit -> link it;  indirect exit -> remember its target;  exception or fault -> hook
 #include "engine/internal.h"
 #include "base/error.h"
+#include "base/sanitize.h"
 #include "debug/dump.h"
 #include "interp/interp.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 __thread Cpu *current_cpu;
 
@@ -86,6 +88,7 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     cpu->inside = 0;
     cpu->ibc_stale = false;
     cpu->ibc_used = 0;
+    cpu->tid = 0;
     cpu->one_insn = false;
     cpu->stepped = (Arena){0};
     if (!from) {
@@ -107,7 +110,7 @@ void cpu_free(Cpu *cpu) {
 }
 
 // ---- asking a thread to stop --------------------------------------------------------------------------------------------
-void engine_poll_request(Cpu *cpu) {
+INTERRUPTS_SANITIZER void engine_poll_request(Cpu *cpu) {
     __atomic_store_n(&cpu->poll, 1, __ATOMIC_RELEASE);
     __atomic_store_n(&cpu->ibc, empty_ibc, __ATOMIC_RELEASE);
 }
@@ -254,6 +257,7 @@ static void take_answers(Engine *engine) {
 
 void engine_run(Cpu *cpu) {
     current_cpu = cpu;
+    __atomic_store_n(&cpu->tid, gettid(), __ATOMIC_RELAXED);
     bool interpreted = cpu->engine->options.tier == TIER_INTERP;
     bool traced = cpu->engine->options.log_mask & (ENGINE_LOG_EXEC | ENGINE_LOG_CPU);
     if (traced) cpu->engine->stepwise = true;

@@ -46,9 +46,6 @@ typedef struct EngineHooks {
     // Protects a page of guest memory against writing on the host, or gives back what the guest may do. False: nothing was done, as the
     // guest cannot write there either. Needed for EngineOptions.guard_code.
     bool (*protect)(uint64_t page, bool guard);
-    // The host's thread that runs this cpu is no more: it may have been killed while it held something, and the memory lives on
-    // because another process shares it. Async-signal-safe.
-    bool (*gone)(const Cpu *cpu);
     // Name of the guest function at pc for logs, or NULL.
     const char *(*symbol)(uint64_t pc, uint64_t *offset);
     // A socket on which channels to the optimizer can be opened (base/channel.h), which is started if need be; the descriptor stays the

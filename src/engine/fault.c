@@ -7,6 +7,7 @@
 // leave the signal handler by an ordinary return to a changed context, so that the host's signal mask is restored by the kernel.
 #include "engine/internal.h"
 #include "base/error.h"
+#include "interp/access.h"
 #include <setjmp.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -112,7 +113,7 @@ typedef struct Copy {
 
 static void copy(void *context) {
     const Copy *c = context;
-    __builtin_memcpy(c->to, c->from, c->size);
+    access_copy(c->to, c->from, c->size);
 }
 
 static bool guarded_copy(void *to, const void *from, size_t size, bool writes_guest) {
@@ -128,16 +129,17 @@ static bool guarded_copy(void *to, const void *from, size_t size, bool writes_gu
 }
 
 typedef struct Exchange {
-    uint32_t *word, *expected, desired;
+    uint64_t address;
+    uint32_t *expected, desired;
 } Exchange;
 
 static void exchange(void *context) {
     Exchange *x = context;
-    __atomic_compare_exchange_n(x->word, x->expected, x->desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    *x->expected = (uint32_t)access_cas(KIR_MEM_32, x->address, (KirValue){.i = *x->expected}, (KirValue){.i = x->desired}).i;
 }
 
 bool guest_compare_exchange(uint64_t address, uint32_t *expected, uint32_t desired) {
-    Exchange x = {(uint32_t *)address, expected, desired};
+    Exchange x = {address, expected, desired};
     if (guarded(current_cpu, exchange, &x)) return true;
     return engine_open_code(current_cpu->engine, address, address + sizeof desired) && guarded(current_cpu, exchange, &x);
 }
@@ -153,7 +155,7 @@ typedef struct Comparison {
 
 static void compare(void *context) {
     Comparison *c = context;
-    c->equal = __builtin_memcmp(c->guest, c->bytes, c->size) == 0;
+    c->equal = access_equal(c->guest, c->bytes, c->size);
 }
 
 bool guest_equal(uint64_t address, const void *bytes, size_t size) {

@@ -62,6 +62,7 @@ struct Engine {
     Cpu *cpus;
     uint32_t lock, stop;
     Cpu *lock_owner;
+    int32_t lock_tid;   // the owner's
     bool threaded;      // more than one cpu
     bool stepwise;      // back to engine_run after each block (logs of execution)
     bool memory_shared; // engine_memory_is_shared was called

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,13 +61,15 @@ void world_leave(Cpu *cpu) {
 
 // ---- the lock -----------------------------------------------------------------------------------------------------------------
 // 0: free, 1: taken, 2: taken and waited for.
-static bool is_gone(const Engine *engine, const Cpu *cpu) { return engine->hooks.gone && engine->hooks.gone(cpu); }
+// The host's thread is no more: it may have been killed while it held something, and the memory lives on because another process shares it.
+static bool is_gone(int32_t tid) { return tid && kill(tid, 0) != 0 && errno == ESRCH; }
 
 // Takes the lock over from a thread that will not give it back.
 static bool inherit_lock(Engine *engine) {
-    Cpu *owner = __atomic_load_n(&engine->lock_owner, __ATOMIC_RELAXED);
-    if (!owner || !is_gone(engine, owner)) return false;
-    return __atomic_compare_exchange_n(&engine->lock_owner, &owner, current_cpu, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    int32_t tid = __atomic_load_n(&engine->lock_tid, __ATOMIC_RELAXED);
+    if (!is_gone(tid)) return false;
+    return __atomic_compare_exchange_n(&engine->lock_tid, &tid, current_cpu ? current_cpu->tid : 0, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
 }
 
 static void lock_slowly(Engine *engine) {
@@ -89,11 +92,13 @@ void world_lock(Engine *engine) {
         }
     }
     __atomic_store_n(&engine->lock_owner, current_cpu, __ATOMIC_RELAXED);
+    __atomic_store_n(&engine->lock_tid, current_cpu ? current_cpu->tid : 0, __ATOMIC_RELAXED);
 }
 
 void world_unlock(Engine *engine) {
     if (!engine->threaded) return;
     __atomic_store_n(&engine->lock_owner, NULL, __ATOMIC_RELAXED);
+    __atomic_store_n(&engine->lock_tid, 0, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(&engine->lock, 0, __ATOMIC_RELEASE) == 2) futex_wake(&engine->lock);
 }
 
@@ -111,7 +116,7 @@ void world_stop(Engine *engine) {
     for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) {
         if (cpu == current_cpu) continue;
         while (__atomic_load_n(&cpu->inside, __ATOMIC_SEQ_CST))
-            if (!futex_wait(&cpu->inside, 1) && is_gone(engine, cpu)) break;
+            if (!futex_wait(&cpu->inside, 1) && is_gone(__atomic_load_n(&cpu->tid, __ATOMIC_RELAXED))) break;
     }
 }
 
@@ -186,6 +191,7 @@ void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, C
     engine->cpus = child;
     child->next = NULL;
     child->inside = 0;
+    child->tid = gettid();
     engine->lock = engine->stop = 0;
     engine->threaded = engine->blocks.shared = false;
     freshen(child);

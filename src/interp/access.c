@@ -179,3 +179,19 @@ void access_fence(unsigned fence) {
     if ((fence & KIR_FENCE_PW) && (fence & KIR_FENCE_SR)) __atomic_thread_fence(__ATOMIC_SEQ_CST);
     else compiler_fence();
 }
+
+// ---- for C --------------------------------------------------------------------------------------
+#ifdef KILN_TSAN // the C library's functions are the sanitizer's there
+void access_copy(void *to, const void *from, size_t size) {
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+}
+
+bool access_equal(const void *a, const void *b, size_t size) {
+    const volatile uint8_t *x = a, *y = b;
+    while (size && *x == *y) x++, y++, size--;
+    return size == 0;
+}
+#else
+void access_copy(void *to, const void *from, size_t size) { memcpy(to, from, size); }
+bool access_equal(const void *a, const void *b, size_t size) { return memcmp(a, b, size) == 0; }
+#endif

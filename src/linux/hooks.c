@@ -3,7 +3,6 @@
 // What the engine calls: system calls, exceptions and faults of guest code become results and signals here.
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include "debug/log.h"
 #include "linux/linux.h"
 #include "linux/memory.h"
@@ -108,12 +107,6 @@ static void on_poll(Cpu *cpu) {
     if (signals_need_work(t)) signals_deliver(t);
 }
 
-// Kiln's own id for a thread that has not begun yet is 0.
-static bool on_gone(const Cpu *cpu) {
-    const LinuxThread *t = cpu->thread;
-    return t && t->tid && host_syscall(SYS_kill, t->tid, 0, 0, 0, 0, 0) == -ESRCH;
-}
-
 const EngineHooks linux_hooks = {
     .exception = on_exception,
     .fault = on_fault,
@@ -121,7 +114,6 @@ const EngineHooks linux_hooks = {
     .fetch = memory_fetch,
     .image = memory_image,
     .symbol = symbol_at,
-    .gone = on_gone,
     .protect = memory_guard,
     .optimizer_hub = optimizer_hub,
     .keep_fd = optimizer_keep_fd,

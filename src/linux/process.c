@@ -313,7 +313,7 @@ static void *stand_in(void *argument) {
 
 static long clone_beside(LinuxThread *t, const CloneRequest *request) {
     if (request->flags & CLONE_NEWPID) return -EINVAL; // the child does not know its id here
-    if (t->process->shares_memory) return -EAGAIN; // as for its threads
+    if (t->process->shares_memory) return -EAGAIN;     // as for its threads
     engine_memory_is_shared(t->process->engine);
     VforkChild *child = vfork_child_new(t, request);
     if (!child) return -ENOMEM;
@@ -323,8 +323,7 @@ static long clone_beside(LinuxThread *t, const CloneRequest *request) {
         vfork_child_free(child);
         return -EAGAIN;
     }
-    while (!__atomic_load_n(&beside.told, __ATOMIC_ACQUIRE))
-        host_syscall(SYS_futex, &beside.told, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
+    while (!__atomic_load_n(&beside.told, __ATOMIC_ACQUIRE)) host_syscall(SYS_futex, &beside.told, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
     return beside.pid;
 }
 

@@ -6,6 +6,7 @@
 // in a few instructions with known addresses. The host's signal handler sets the word; if it finds the interrupted
 // instruction pointer between the test and the call (the kernel also puts it back onto the call when it means to restart
 // it), it moves it to the exit that answers -ERESTARTSYS. Once the call has returned its result counts.
+#include "base/sanitize.h"
 #include "linux/linux.h"
 #include "linux/signal.h"
 
@@ -40,7 +41,7 @@ __asm__(".text\n"
         ".size safe_syscall_raw, . - safe_syscall_raw\n");
 _Static_assert(LINUX_ERESTARTSYS == 512, "the assembly above answers with this number");
 
-bool safe_syscall_unwind(uint64_t *rip) {
+INTERRUPTS_SANITIZER bool safe_syscall_unwind(uint64_t *rip) {
     if (*rip < (uint64_t)safe_syscall_begin || *rip > (uint64_t)safe_syscall_call) return false;
     *rip = (uint64_t)safe_syscall_interrupted;
     return true;

@@ -17,6 +17,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "base/sanitize.h"
 #include "linux/syscall.h"
 
 #define HOST_SA_RESTORER UINT64_C(0x04000000)
@@ -28,7 +29,7 @@ __thread LinuxThread *linux_self;
 
 static const int held_signals[5] = {SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV};
 
-static bool is_synchronous(int signal) { return (SYNCHRONOUS_SIGNALS & signal_bit(signal)) != 0; }
+INTERRUPTS_SANITIZER static bool is_synchronous(int signal) { return (SYNCHRONOUS_SIGNALS & signal_bit(signal)) != 0; }
 
 // ---- host calls -------------------------------------------------------------------------------------------------------
 
@@ -69,14 +70,14 @@ static void internal_error(int signal, const siginfo_t *info, const ucontext_t *
 
 const LinuxDebugger *linux_debugger;
 
-static void ask_out(LinuxThread *t, ucontext_t *context) {
+INTERRUPTS_SANITIZER static void ask_out(LinuxThread *t, ucontext_t *context) {
     t->signal_pending = 1;
     if (t->cpu) engine_poll_request(t->cpu);
     uint64_t rip = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
     if (safe_syscall_unwind(&rip)) context->uc_mcontext.gregs[REG_RIP] = (greg_t)rip;
 }
 
-static void handle_asynchronous(LinuxThread *t, int signal, const siginfo_t *info, ucontext_t *context) {
+INTERRUPTS_SANITIZER static void handle_asynchronous(LinuxThread *t, int signal, const siginfo_t *info, ucontext_t *context) {
     t->caught.info = *info;
     t->caught.signal = signal;
     t->host_blocked = true;
@@ -85,7 +86,7 @@ static void handle_asynchronous(LinuxThread *t, int signal, const siginfo_t *inf
     ask_out(t, context);
 }
 
-static void host_handler(int signal, siginfo_t *info, void *context) {
+INTERRUPTS_SANITIZER static void host_handler(int signal, siginfo_t *info, void *context) {
     LinuxThread *t = linux_self;
     if (!is_synchronous(signal)) {
         if (t) handle_asynchronous(t, signal, info, context);
@@ -228,7 +229,7 @@ void signals_forget(LinuxThread *t) {
 
 // ---- what waits -------------------------------------------------------------------------------------------------------
 
-void signal_hold(LinuxThread *t, int signal, const siginfo_t *info) {
+INTERRUPTS_SANITIZER void signal_hold(LinuxThread *t, int signal, const siginfo_t *info) {
     if (t->held_set & signal_bit(signal)) return; // as with every standard signal: once
     for (unsigned i = 0; i < 5; i++)
         if (held_signals[i] == signal) t->held[i] = *info;

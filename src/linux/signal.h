@@ -4,9 +4,10 @@
 #ifndef KILN_LINUX_SIGNAL_H
 #define KILN_LINUX_SIGNAL_H
 
+#include "base/sanitize.h"
 #include "linux/linux.h"
 
-static inline uint64_t signal_bit(int signal) { return UINT64_C(1) << (signal - 1); }
+INTERRUPTS_SANITIZER static inline uint64_t signal_bit(int signal) { return UINT64_C(1) << (signal - 1); }
 // Signals that the guest's own instructions raise. Never blocked on the host.
 #define SYNCHRONOUS_SIGNALS                                                                                                        \
     (signal_bit(SIGILL) | signal_bit(SIGTRAP) | signal_bit(SIGBUS) | signal_bit(SIGFPE) | signal_bit(SIGSEGV))
