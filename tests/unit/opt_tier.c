@@ -14,18 +14,24 @@ static Compiler *compiler(void) {
     return only;
 }
 
-static bool compile(TraceRequest *request, Arena *arena, TraceResult *result) {
+void opt_tier_describe(Engine *engine, const KirWorld *world, TraceRequest *request) {
+    host_describe(engine->host, request);
+    request->world = *world;
+}
+
+Reason opt_tier_compile(Engine *engine, const KirWorld *world, TraceRequest *request, Arena *arena, TraceResult *result) {
+    opt_tier_describe(engine, world, request);
     size_t size = trace_request_write(request, NULL, 0);
     uint8_t *data = arena_alloc(arena, size);
     trace_request_write(request, data, size);
     TraceRequest read;
     TraceResult compiled;
-    if (!trace_request_read(arena, &read, data, size)) return false;
+    if (!trace_request_read(arena, &read, data, size)) return REASON_BAD_REQUEST;
     compile_trace(compiler(), &read, arena, &compiled);
     size = trace_result_write(&compiled, NULL, 0);
     data = arena_alloc(arena, size);
     trace_result_write(&compiled, data, size);
-    return trace_result_read(arena, result, data, size);
+    return trace_result_read(arena, result, data, size) ? (Reason)result->reason : REASON_BAD_RESULT;
 }
 
 static Reason place(Engine *engine, Arena *arena, const TraceResult *result, HostCompiled *out) {
@@ -58,19 +64,11 @@ static void take_exit(Cpu *cpu, const HostCompiled *trace, OptRun *run) {
     bug("the trace was left by another one's exit");
 }
 
-void opt_tier_describe(Engine *engine, const KirWorld *world, TraceRequest *request) {
-    host_describe(engine->host, request);
-    request->world = *world;
-}
-
 OptRun opt_tier_run(Engine *engine, Cpu *cpu, const KirWorld *world, TraceRequest *request, Arena *arena) {
     OptRun run = {.way = OPT_LEFT};
     HostCompiled trace;
-    opt_tier_describe(engine, world, request);
-    if (!compile(request, arena, &run.result)) {
-        run.reason = REASON_BAD_REQUEST;
-        return run;
-    }
+    run.reason = opt_tier_compile(engine, world, request, arena, &run.result);
+    if (run.reason != REASON_NONE) return run;
     run.reason = place(engine, arena, &run.result, &trace);
     if (run.reason != REASON_NONE) return run;
     current_cpu = cpu;

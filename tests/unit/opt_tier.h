@@ -19,6 +19,8 @@ typedef struct OptRun {
 // once, from the cpu's state. Request and result go through their serialised forms. cpu->pc is where to go on.
 OptRun opt_tier_run(Engine *engine, Cpu *cpu, const KirWorld *world, TraceRequest *request, Arena *arena);
 
+// The compiling alone; REASON_BAD_RESULT if a serialised form did not come back.
+Reason opt_tier_compile(Engine *engine, const KirWorld *world, TraceRequest *request, Arena *arena, TraceResult *result);
 // Fills in what the host says about a request, and the world.
 void opt_tier_describe(Engine *engine, const KirWorld *world, TraceRequest *request);
 
