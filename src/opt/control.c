@@ -127,7 +127,7 @@ static TraceExit trace_exit(const Lower *l, uint32_t exit_number) {
         .exit = *exit, .kind = exit->kind == KIR_EXIT_EXCEPTION ? TRACE_EXIT_EXCEPTION : TRACE_EXIT_LINK, .block = l->block};
 }
 
-static int32_t next_of(const Lower *l, uint32_t exit_number) { return l->request->blocks[l->block].next[exit_number]; }
+static int32_t next_of(const Lower *l, uint32_t exit_number) { return l->blocks[l->block].next[exit_number]; }
 
 static LLVMBasicBlockRef way_out(Lower *l, uint32_t exit_number) {
     int32_t next = next_of(l, exit_number);

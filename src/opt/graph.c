@@ -36,6 +36,20 @@ static void find_join(Lower *l, uint32_t number) {
     }
 }
 
+// An exit to where a block of the trace begins leads there, even where the request lets it leave: leaving would mean storing everything, and
+// loading it again in this or another trace.
+static void find_next(Lower *l, uint32_t number) {
+    const TraceBlock *block = &l->request->blocks[number];
+    int32_t *next = arena_alloc(l->arena, (block->kir->exit_count + 1) * sizeof *next);
+    for (uint32_t i = 0; i < block->kir->exit_count; i++) {
+        const KirExit *exit = &block->kir->exits[i];
+        next[i] = block->next[i];
+        if (next[i] == TRACE_LEAVES && exit->kind == KIR_EXIT_DIRECT)
+            next[i] = block_at(l->request, exit->target, block->kir->mode);
+    }
+    l->blocks[number].next = next;
+}
+
 // ---- edges --------------------------------------------------------------------------------------------------------------------
 typedef bool (*EdgeVisitor)(Lower *l, int32_t next, const GlobalSet *dirty);
 
@@ -59,9 +73,9 @@ static bool each_edge(Lower *l, uint32_t number, EdgeVisitor visit) {
     for (uint32_t i = 0; i < l->blocks[number].end; i++) {
         const KirInsn *insn = &block->kir->insns[i];
         step_dirty(block->kir, insn, &dirty);
-        if (insn->op == KIR_EXIT) any |= visit(l, block->next[insn->a], &dirty);
-        if (insn->op == KIR_EXIT_IF || insn->op == KIR_EXIT_COND) any |= visit(l, block->next[insn->b], &dirty);
-        if (insn->op == KIR_EXIT_COND) any |= visit(l, block->next[insn->c], &dirty);
+        if (insn->op == KIR_EXIT) any |= visit(l, l->blocks[number].next[insn->a], &dirty);
+        if (insn->op == KIR_EXIT_IF || insn->op == KIR_EXIT_COND) any |= visit(l, l->blocks[number].next[insn->b], &dirty);
+        if (insn->op == KIR_EXIT_COND) any |= visit(l, l->blocks[number].next[insn->c], &dirty);
         if (insn->op == KIR_EXIT_IND) any |= visit(l, block->next_indirect, &dirty);
     }
     return visit(l, l->blocks[number].joins, &dirty) | any;
@@ -150,7 +164,7 @@ static void find_dirty(Lower *l) {
 
 void find_graph(Lower *l) {
     l->blocks = arena_alloc(l->arena, l->request->block_count * sizeof *l->blocks);
-    for (uint32_t i = 0; i < l->request->block_count; i++) find_join(l, i);
+    for (uint32_t i = 0; i < l->request->block_count; i++) find_join(l, i), find_next(l, i);
     find_order(l);
     find_strips(l);
     find_dirty(l);

@@ -54,6 +54,7 @@ typedef struct LowerBlock {
     LLVMBasicBlockRef strip; // NULL, or where a strip of its loop begins
     LLVMValueRef left;       // iterations of the strip
     GlobalSet dirty;         // at its start
+    const int32_t *next;     // by exit: the block it leads to, or TRACE_LEAVES
     uint32_t end;            // how many of its instructions are lowered
     int32_t joins;           // the block that goes on there, or TRACE_LEAVES: it ends with an exit of its own
     bool strips;             // a loop of its own, that may be worth vectorising: polls are for strips of it
