@@ -9,7 +9,8 @@
 // is how C compares without raising invalid (before each square root, for one). From `fgetflags` to `fsetflags` of the same value with
 // nothing but comparisons between them is a *neutral* stretch: its comparisons are done without raising anything, and nothing is set.
 // If nothing but registers keeps t, and each of them is written again before anybody can look at it, it need not be read either. Exits before
-// the next operation that may raise a flag do not matter: MXCSR still is what t would be, they read it themselves (`pending`).
+// the next operation that may raise a flag do not matter: MXCSR still is what t would be, they read it themselves (`pending`). The same is
+// done for the class of a number, which takes long to put together: a test of it (class_test in float.c) is all that mostly is hot.
 #include <stdlib.h>
 #include "opt/lower.h"
 
@@ -95,12 +96,13 @@ static uint32_t end_of_stretch(const Lower *l, uint32_t start) {
 }
 
 // ---- registers that hold flags which nobody may ever see ------------------------------------------------------------------------
-static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsigned global, bool raised, unsigned depth);
+static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsigned global, bool raised, bool of_flags,
+                             unsigned depth);
 
 // On the way from one block to another of the trace; on the way back the thread may be asked to stop.
 static bool is_written_first_in(const Lower *l, uint32_t block, int32_t next, unsigned global, unsigned depth) {
     return next != TRACE_LEAVES && l->blocks[next].order > l->blocks[block].order && depth < SUCCESSORS_LOOKED_AT &&
-           is_written_first(l, (uint32_t)next, 0, global, true, depth + 1);
+           is_written_first(l, (uint32_t)next, 0, global, true, true, depth + 1);
 }
 
 // An exit may read MXCSR while it is the same; a way on to another block of the trace may not rely on that.
@@ -109,8 +111,10 @@ static bool may_leave(const Lower *l, uint32_t block, uint32_t exit, unsigned gl
     return next == TRACE_LEAVES ? !raised : is_written_first_in(l, block, next, global, depth);
 }
 
-// From instruction `from` on, is the register written before it is read or shown? `raised`: flags may have changed.
-static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsigned global, bool raised, unsigned depth) {
+// From instruction `from` on, is the register written before it is read or shown? Exits in this block do not count until flags may have
+// changed (`raised`), where that matters.
+static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsigned global, bool raised, bool of_flags,
+                             unsigned depth) {
     const KirBlock *kir = l->request->blocks[block].kir;
     for (uint32_t i = from; i < l->blocks[block].end; i++) {
         const KirInsn *insn = &kir->insns[i];
@@ -133,7 +137,7 @@ static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsi
         case KIR_EXIT_IND: return false;
         default:
             if (raised && is_fenced(l, insn)) return false;
-            if (kir_op_info[insn->op].flags & KIR_FLAG_FPENV && !(block == l->block && l->neutral[i])) raised = true;
+            if (kir_op_info[insn->op].flags & KIR_FLAG_FPENV && of_flags && !(block == l->block && l->neutral[i])) raised = true;
         }
     }
     return is_written_first_in(l, block, l->blocks[block].joins, global, depth);
@@ -152,7 +156,7 @@ static bool need_not_be_read(const Lower *l, uint32_t start, uint32_t end) {
     for (uint32_t i = start + 1; i < l->blocks[l->block].end; i++) {
         const KirInsn *insn = &l->kir->insns[i];
         if (i == end || !uses(insn, start)) continue;
-        if (insn->op != KIR_SET || i > end || !is_written_first(l, l->block, i + 1, insn->a, false, 0)) return false;
+        if (insn->op != KIR_SET || i > end || !is_written_first(l, l->block, i + 1, insn->a, false, true, 0)) return false;
     }
     return true;
 }
@@ -170,14 +174,17 @@ void find_neutral(Lower *l) {
     }
 }
 
-bool is_unread_flags(const Lower *l, KirRef v) { return l->kir->insns[v].op == KIR_FGETFLAGS && l->neutral[v]; }
+bool is_put_off(const Lower *l, const KirInsn *insn) {
+    unsigned op = l->kir->insns[insn->b].op;
+    if (op == KIR_FGETFLAGS) return l->neutral[insn->b];
+    return op == KIR_FCLASS && is_written_first(l, l->block, l->index + 1, insn->a, false, false, 0);
+}
 
 void show_pending(Lower *l) {
-    LLVMValueRef flags = NULL;
     for (unsigned i = 0; i < l->request->world.global_count; i++) {
         if (!set_has(&l->pending, i)) continue;
-        if (!flags) flags = read_flags(l);
-        write_global(l, i, flags);
+        const KirInsn *insn = &l->kir->insns[l->pending_value[i]];
+        write_global(l, i, insn->op == KIR_FGETFLAGS ? read_flags(l) : lower_float(l, insn));
     }
 }
 

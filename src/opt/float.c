@@ -513,6 +513,57 @@ static LLVMValueRef classify(Lower *l, const KirInsn *insn) {
     return LLVMBuildShl(l->builder, const_int(l, KIR_I64, 1), place, "");
 }
 
+// Lies x in low to low + count - 1, as unsigned numbers?
+static LLVMValueRef lies_within(Lower *l, const Format *f, LLVMValueRef x, uint64_t low, uint64_t count) {
+    return compare_bits(l, f, LLVMIntULT, LLVMBuildSub(l->builder, x, const_int(l, f->integer, low), ""), count);
+}
+
+// One bit of the class by itself.
+static LLVMValueRef is_of_class(Lower *l, const Format *f, LLVMValueRef bits, unsigned class) {
+    const uint64_t s = f->sign, normals = f->infinity - f->smallest;
+    switch (class) {
+    case 0: return compare_bits(l, f, LLVMIntEQ, bits, s | f->infinity);
+    case 1: return lies_within(l, f, bits, s | f->smallest, normals);
+    case 2: return lies_within(l, f, bits, s | 1, f->smallest - 1);
+    case 3: return compare_bits(l, f, LLVMIntEQ, bits, s);
+    case 4: return compare_bits(l, f, LLVMIntEQ, bits, 0);
+    case 5: return lies_within(l, f, bits, 1, f->smallest - 1);
+    case 6: return lies_within(l, f, bits, f->smallest, normals);
+    case 7: return compare_bits(l, f, LLVMIntEQ, bits, f->infinity);
+    case 8: return lies_within(l, f, magnitude(l, f, bits), f->infinity + 1, f->quiet - 1);
+    default: return compare_bits(l, f, LLVMIntUGE, magnitude(l, f, bits), f->infinity | f->quiet);
+    }
+}
+
+// A tree of ORs of classes; at most this many tests are less work than the class itself.
+enum { CLASS_TESTS = 3, CLASS_DEPTH = 3 };
+static bool is_tree_of_classes(const Lower *l, KirRef v, unsigned depth) {
+    const KirInsn *insn = &l->kir->insns[v];
+    if (insn->op == KIR_FCLASS) return true;
+    return insn->op == KIR_OR && insn->type == KIR_I64 && depth < CLASS_DEPTH && is_tree_of_classes(l, insn->a, depth + 1) &&
+           is_tree_of_classes(l, insn->b, depth + 1);
+}
+
+static LLVMValueRef tested(Lower *l, KirRef v, uint64_t mask) {
+    const KirInsn *insn = &l->kir->insns[v];
+    if (insn->op == KIR_OR) return LLVMBuildOr(l->builder, tested(l, insn->a, mask), tested(l, insn->b, mask), "");
+    const Format *f = format_of(type_of(l, insn->a));
+    LLVMValueRef bits = as_bits(l, f, value_of(l, insn->a)), result = const_int(l, KIR_I64, 0);
+    for (unsigned i = 0; i < 10; i++) {
+        if (!(mask >> i & 1)) continue;
+        LLVMValueRef bit = LLVMBuildZExt(l->builder, is_of_class(l, f, bits, i), llvm_type(l, KIR_I64), "");
+        result = LLVMBuildOr(l->builder, result, LLVMBuildShl(l->builder, bit, const_int(l, KIR_I64, i), ""), "");
+    }
+    return result;
+}
+
+LLVMValueRef class_test(Lower *l, const KirInsn *insn) {
+    if (insn->op != KIR_AND || insn->type != KIR_I64 || l->kir->insns[insn->b].op != KIR_CONST) return NULL;
+    uint64_t mask = l->kir->insns[insn->b].imm & 0x3ff;
+    if (__builtin_popcountll(mask) > CLASS_TESTS || !is_tree_of_classes(l, insn->a, 0)) return NULL;
+    return tested(l, insn->a, mask);
+}
+
 // ---- all of them --------------------------------------------------------------------------------------------------------------
 LLVMValueRef lower_float(Lower *l, const KirInsn *insn) {
     LLVMTypeRef type = llvm_type(l, insn->type);

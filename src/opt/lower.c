@@ -95,7 +95,10 @@ static LLVMValueRef get(Lower *l, const KirInsn *insn) {
 
 static void set(Lower *l, const KirInsn *insn) {
     const KirInsn *value = &l->kir->insns[insn->b];
-    (is_unread_flags(l, insn->b) ? set_add : set_remove)(&l->pending, insn->a);
+    bool later = is_put_off(l, insn);
+    (later ? set_add : set_remove)(&l->pending, insn->a);
+    l->pending_value[insn->a] = insn->b;
+    if (later) return;
     if (!l->single[insn->a] || value->op != KIR_NANBOX) {
         write_global(l, insn->a, value_of(l, insn->b));
     } else {
@@ -258,7 +261,8 @@ static LLVMValueRef lower_wide_constant(Lower *l, const KirInsn *insn) {
 static LLVMValueRef lower_value(Lower *l, const KirInsn *insn) {
     LLVMValueRef value = NULL;
     if (!(l->request->options & TRACE_EVAL_ALL)) {
-        value = lower_integer(l, insn);
+        value = class_test(l, insn);
+        if (!value) value = lower_integer(l, insn);
         if (!value) value = lower_float(l, insn);
         if (!value) value = lower_vector(l, insn);
     }

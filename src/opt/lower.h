@@ -90,7 +90,8 @@ typedef struct Lower {
     bool *exact;           // by KirRef: somebody looks at the bits of a NaN (mark_exact_values)
     bool *neutral;         // by KirRef: part of a neutral stretch (flags.c)
     LLVMValueRef *singles; // by KirRef: of a GET, the single that is boxed in it, or NULL
-    GlobalSet pending;     // holds flags that were not read (flags.c)
+    GlobalSet pending;     // registers whose value is only made in ways out (flags.c), and that value
+    KirRef pending_value[LOWER_GLOBALS];
     GlobalSet dirty;
     // What comes out:
     TraceExit *exits;
@@ -154,6 +155,8 @@ LLVMValueRef lower_vector(Lower *l, const KirInsn *insn);
 void mark_exact_values(const KirBlock *block, uint32_t end, bool exact_faults, bool *exact);
 // May registers be looked at here? Accesses that check their alignment leave the trace by an exit of their own.
 bool shows_registers(const KirInsn *insn, bool exact_faults);
+// AND of classes and a constant mask, without the rest of the class. NULL: it is nothing of the kind.
+LLVMValueRef class_test(Lower *l, const KirInsn *insn);
 // The single in a register: the canonical NaN if it is not boxed.
 LLVMValueRef unbox(Lower *l, LLVMValueRef x);
 // A constrained intrinsic: raises flags when and where the guest expects it. Overloaded on its result, and on its operand if it converts.
@@ -175,8 +178,8 @@ LLVMValueRef otherwise_evaluate(Lower *l, const KirInsn *insn, LLVMValueRef rare
 // ---- flags.c
 // Marks what need not be done in the block being lowered.
 void find_neutral(Lower *l);
-// Flags that were not read: a register set to them becomes pending.
-bool is_unread_flags(const Lower *l, KirRef v);
+// A SET whose value is only made where somebody may look at it: the register becomes pending.
+bool is_put_off(const Lower *l, const KirInsn *insn);
 // In a way out: pending registers get their value.
 void show_pending(Lower *l);
 LLVMValueRef lower_flags(Lower *l, const KirInsn *insn);

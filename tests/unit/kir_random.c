@@ -542,6 +542,20 @@ static void quiet_comparison(Random *r) {
     if (!one_in(r, 3)) set(r, global, value(r, KIR_I64));
 }
 
+// Classes, put together and tested, in a register too.
+static void test_classes(Random *r) {
+    KirRef classes = emit_alone(r, KIR_FCLASS, KIR_I64, 0, value(r, one_in(r, 2) ? KIR_F32 : KIR_F64), KIR_NONE, KIR_NONE);
+    unsigned global = below(r, RANDOM_INT);
+    if (!one_in(r, 3)) set(r, global, classes);
+    if (one_in(r, 2)) {
+        KirRef others = emit_alone(r, KIR_FCLASS, KIR_I64, 0, value(r, KIR_F64), KIR_NONE, KIR_NONE);
+        classes = emit_alone(r, KIR_OR, KIR_I64, 0, classes, others, KIR_NONE);
+    }
+    emit(r, KIR_AND, KIR_I64, 0, classes, constant(r, KIR_I64, 1u << below(r, 10) | 1u << below(r, 12)), KIR_NONE);
+    if (one_in(r, 3)) side_exit(r);
+    if (!one_in(r, 3)) set(r, global, value(r, KIR_I64));
+}
+
 static void any_operation(Random *r) {
     switch (below(r, 24)) {
     case 0:
@@ -553,7 +567,8 @@ static void any_operation(Random *r) {
         if (one_in(r, 2)) emit(r, KIR_FENCE, KIR_VOID, below(r, 32), KIR_NONE, KIR_NONE, KIR_NONE);
         else if (one_in(r, 2)) append(r, KIR_POLL, 0, new_exit(r), KIR_NONE, KIR_NONE);
         else if (one_in(r, 2)) append(r, KIR_NOP, 0, KIR_NONE, KIR_NONE, KIR_NONE);
-        else quiet_comparison(r);
+        else if (one_in(r, 2)) quiet_comparison(r);
+        else test_classes(r);
         return;
     default: break;
     }
