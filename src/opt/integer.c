@@ -38,28 +38,29 @@ static LLVMValueRef high_product(Lower *l, const KirInsn *insn, LLVMValueRef a, 
     return LLVMBuildTrunc(l->builder, high, narrow, "");
 }
 
-static LLVMValueRef divide_unsigned(Lower *l, const KirInsn *insn, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef by_zero = is_zero(l, b);
-    LLVMValueRef divisor = LLVMBuildSelect(l->builder, by_zero, const_int(l, insn->type, 1), b, "");
-    if (insn->op == KIR_DIVU) {
-        LLVMValueRef quotient = LLVMBuildUDiv(l->builder, a, divisor, "");
-        return LLVMBuildSelect(l->builder, by_zero, ones(l, insn), quotient, "");
+// The host traps for 0 and for MIN / -1: neither reaches it, by a branch that is hardly ever taken. (A select of the divisor would stand in
+// the way of every division.)
+static LLVMValueRef divide(Lower *l, const KirInsn *insn, LLVMValueRef a, LLVMValueRef b) {
+    bool is_signed = insn->op == KIR_DIVS || insn->op == KIR_REMS, quotient = insn->op == KIR_DIVU || insn->op == KIR_DIVS;
+    LLVMValueRef by_zero = is_zero(l, b), odd = by_zero;
+    // What 0 gives, and what -1 gives.
+    LLVMValueRef special = quotient ? ones(l, insn) : a;
+    if (is_signed) {
+        LLVMValueRef other = quotient ? LLVMBuildNeg(l->builder, a, "") : zero(l, insn);
+        special = LLVMBuildSelect(l->builder, by_zero, special, other, "");
+        odd = LLVMBuildOr(l->builder, by_zero, LLVMBuildICmp(l->builder, LLVMIntEQ, b, ones(l, insn), ""), "");
     }
-    return LLVMBuildSelect(l->builder, by_zero, a, LLVMBuildURem(l->builder, a, divisor, ""), "");
-}
-
-// The host traps for 0 and for MIN / -1: neither reaches it.
-static LLVMValueRef divide_signed(Lower *l, const KirInsn *insn, LLVMValueRef a, LLVMValueRef b) {
-    LLVMValueRef by_zero = is_zero(l, b), negates = LLVMBuildICmp(l->builder, LLVMIntEQ, b, ones(l, insn), "");
-    LLVMValueRef special = LLVMBuildOr(l->builder, by_zero, negates, "");
-    LLVMValueRef divisor = LLVMBuildSelect(l->builder, special, const_int(l, insn->type, 1), b, "");
-    if (insn->op == KIR_DIVS) {
-        LLVMValueRef quotient = LLVMBuildSDiv(l->builder, a, divisor, "");
-        LLVMValueRef otherwise = LLVMBuildSelect(l->builder, negates, LLVMBuildNeg(l->builder, a, ""), quotient, "");
-        return LLVMBuildSelect(l->builder, by_zero, ones(l, insn), otherwise, "");
-    }
-    LLVMValueRef remainder = LLVMBuildSRem(l->builder, a, divisor, "");
-    return LLVMBuildSelect(l->builder, by_zero, a, remainder, ""); // a % 1 = 0 = a % -1
+    LLVMBasicBlockRef blocks[2] = {LLVMGetInsertBlock(l->builder), new_block(l, "divide")}, on = new_block(l, "divided");
+    branch_if(l, odd, on, blocks[1], UNLIKELY, LIKELY);
+    LLVMPositionBuilderAtEnd(l->builder, blocks[1]);
+    LLVMValueRef values[2] = {special, NULL};
+    if (is_signed) values[1] = (quotient ? LLVMBuildSDiv : LLVMBuildSRem)(l->builder, a, b, "");
+    else values[1] = (quotient ? LLVMBuildUDiv : LLVMBuildURem)(l->builder, a, b, "");
+    LLVMBuildBr(l->builder, on);
+    LLVMPositionBuilderAtEnd(l->builder, on);
+    LLVMValueRef result = LLVMBuildPhi(l->builder, llvm_type(l, insn->type), "");
+    LLVMAddIncoming(result, values, blocks, 2);
+    return result;
 }
 
 // ---- bits ---------------------------------------------------------------------------------------------------------------------
@@ -182,9 +183,9 @@ LLVMValueRef lower_integer(Lower *l, const KirInsn *insn) {
     case KIR_MULHS:
     case KIR_MULHSU: return high_product(l, insn, a, b);
     case KIR_DIVU:
-    case KIR_REMU: return divide_unsigned(l, insn, a, b);
     case KIR_DIVS:
-    case KIR_REMS: return divide_signed(l, insn, a, b);
+    case KIR_REMU:
+    case KIR_REMS: return divide(l, insn, a, b);
     case KIR_AND: return LLVMBuildAnd(builder, a, b, "");
     case KIR_OR: return LLVMBuildOr(builder, a, b, "");
     case KIR_XOR: return LLVMBuildXor(builder, a, b, "");
