@@ -243,7 +243,7 @@ static KirRef load_element(Loop *loop, unsigned pointer) {
     unsigned is_signed = loop->log2_size < 3 && choose(loop, 2) ? KIR_MEM_SIGNED : 0;
     int32_t displacement = (int32_t)choose(loop, 5) - 2;
     return kir_load(&loop->b, (KirType)loop->type, loop->log2_size | is_signed, kir_get(&loop->b, pointer),
-                    displacement << loop->log2_size);
+                    displacement * (1 << loop->log2_size));
 }
 
 static void set_up_arrays(Loop *loop) {
