@@ -48,6 +48,7 @@ def programs(folder):
     if not cold_source.exists() or cold_source.read_bytes() != text:
         cold_source.write_bytes(text)
     others = [Program(HERE / "hello.c", folder), Program(HERE / "hello.c", folder, dynamic=True), Program(HERE / "spawn.c", folder),
+              Program(HERE / "threads.c", folder),
               Program(cold_source, folder, "-O1")]
     launch = folder / "launch"
     subprocess.run(["gcc", "-O2", "-static", "-o", launch, HERE / "launch.c"], check=True)
