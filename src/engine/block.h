@@ -34,6 +34,10 @@ struct Block {
     bool annotated;
     bool is_trace;  // it is the code of a trace
     bool in_traces; // of some trace
+    // Its final indirect jump, as recordings have seen it: where it led to, how often in a row, and whether it has led elsewhere too.
+    uint64_t target;
+    uint8_t target_samples;
+    bool many_targets;
 };
 
 typedef struct PageEntry PageEntry;

@@ -54,6 +54,13 @@ void head_arrival(Engine *engine, Block *block, HotArrival how, bool backward) {
     world_unlock(engine);
 }
 
+void head_again(Engine *engine, Block *block) {
+    enum { SOON = 8 };
+    if (block->invalid || hot_head_fail(&block->hot, &engine->options.hot, REASON_INTERRUPTED) != REASON_NONE) return;
+    head_count(engine, block);
+    if (block->hot.state == HOT_TRACE_HEAD) __atomic_store_n(&block->counter->counter, SOON, __ATOMIC_RELAXED);
+}
+
 void head_fail(Engine *engine, Block *block, Reason reason) {
     if (block->invalid) return;
     if (hot_head_fail(&block->hot, &engine->options.hot, reason) == REASON_GIVEN_UP) {

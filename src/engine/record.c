@@ -9,19 +9,68 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LINKS = 16 };
+
 typedef struct Recording {
     Engine *engine;
     HotRecorder rec;
     Block *blocks[HOT_MAX_BLOCKS];       // as in rec
     const KirBlock *kir[HOT_MAX_BLOCKS]; // in the engine's arena of recordings
+    bool returns[HOT_MAX_BLOCKS];        // its indirect jump goes back to where the path has called from
+    uint64_t links[LINKS];               // return addresses of calls on the path
+    unsigned calls;
     uint64_t epoch;                      // blocks are gone when the engine's block_epoch differs
 } Recording;
 
-// ---- executing -----------------------------------------------------------------------------------------------------------------------
 // One recording at a time may use the arena; another thread that wants to record meanwhile runs on without.
 static bool claim(Engine *engine) { return !__atomic_exchange_n(&engine->recording, true, __ATOMIC_ACQUIRE); }
 static void release(Engine *engine) { __atomic_store_n(&engine->recording, false, __ATOMIC_RELEASE); }
 
+// ---- indirect jumps --------------------------------------------------------------------------------------------------------------------
+// A path follows an indirect jump behind a comparison with where it went. That pays where it nearly always goes there: returns to a
+// call on the path, and jumps that went the same way each time they were recorded.
+static void note_call(Recording *r, uint64_t link) { r->links[r->calls++ % LINKS] = link; }
+
+static bool is_return_to_call(Recording *r, uint64_t pc) {
+    if (!r->calls || r->links[(r->calls - 1) % LINKS] != pc) return false;
+    r->calls--;
+    return true;
+}
+
+static void note_indirect(Recording *r, unsigned i, KirJumpHint hint, uint64_t pc) {
+    Block *block = r->blocks[i];
+    r->returns[i] = hint == KIR_JUMP_RETURN && is_return_to_call(r, pc);
+    if (hint == KIR_JUMP_CALL) note_call(r, block->pc + block->guest_bytes);
+    if (r->returns[i]) return;
+    if (block->target_samples && block->target != pc) block->many_targets = true;
+    block->target = pc;
+    if (block->target_samples < UINT8_MAX) block->target_samples++;
+}
+
+// Execution has gone on at pc behind the newest block.
+static void note_edge(Recording *r, uint64_t pc) {
+    unsigned i = r->rec.count - 1;
+    const KirBlock *kir = r->kir[i];
+    const KirInsn *exit = &kir->insns[kir->count - 1];
+    if (exit->op == KIR_EXIT_IND) note_indirect(r, i, (KirJumpHint)exit->aux, pc);
+    else if (exit->op == KIR_EXIT && kir->exits[exit->a].hint == KIR_JUMP_CALL) note_call(r, kir->exits[exit->a].link);
+}
+
+static bool is_indirect(const Recording *r, unsigned i) { return r->kir[i] && r->kir[i]->insns[r->kir[i]->count - 1].op == KIR_EXIT_IND; }
+
+static bool is_trusted(const Recording *r, unsigned i) {
+    if (!is_indirect(r, i) || r->returns[i]) return true;
+    return !r->blocks[i]->many_targets && r->blocks[i]->target_samples >= r->engine->options.hot.samples;
+}
+
+// Some jump has not been seen often enough to be trusted or not.
+static bool is_undecided(const Recording *r) {
+    for (unsigned i = 0; i < r->rec.count; i++)
+        if (!is_trusted(r, i) && !r->blocks[i]->many_targets) return true;
+    return false;
+}
+
+// ---- executing -----------------------------------------------------------------------------------------------------------------------
 // The block that execution has reached. NULL: the recording is over.
 static Block *arrive(Recording *r, Cpu *cpu, const KirBlock *from) {
     Engine *engine = r->engine;
@@ -34,6 +83,7 @@ static Block *arrive(Recording *r, Cpu *cpu, const KirBlock *from) {
         hot_record_stop(&r->rec, REASON_CODE_GONE);
         return NULL;
     }
+    note_edge(r, cpu->pc);
     block->seen = true;
     HotStep step = {.block = block->id, .backward = block->pc < from->pc + from->guest_bytes, .loop_head = block->loop_head};
     if (!hot_record_next(&r->rec, step)) return NULL;
@@ -77,7 +127,8 @@ static unsigned index_of(const Recording *r, uint32_t id) {
 
 static bool connected(void *context, uint32_t from, uint32_t to) {
     const Recording *r = context;
-    return kir_leads_to(r->kir[index_of(r, from)], r->blocks[index_of(r, to)]->pc);
+    unsigned i = index_of(r, from);
+    return is_trusted(r, i) && kir_leads_to(r->kir[i], r->blocks[index_of(r, to)]->pc);
 }
 
 static TracePlan plan_of(const Recording *r, const HotPath *path) {
@@ -146,6 +197,11 @@ static void finish(Recording *r) {
     engine->counters.recordings++;
     engine->counters.recorded_blocks += r->rec.count;
     engine->reasons[r->rec.reason]++;
+    if (all_valid(r) && is_undecided(r)) {
+        engine->reasons[REASON_UNDECIDED]++;
+        head_again(engine, head);
+        return;
+    }
     if (all_valid(r)) hot_paths(&r->rec, &engine->options.hot, connected, r, &paths);
     for (unsigned i = 0; i < paths.count; i++) make(r, &paths.path[i]);
     if (paths.dropped == REASON_NONE || head->trace) return;

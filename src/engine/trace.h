@@ -89,6 +89,8 @@ void head_count(Engine *engine, Block *block);
 void head_relink(Engine *engine, Block *block);
 // Its trace failed or went away: it counts up to twice as much, or never again.
 void head_fail(Engine *engine, Block *block, Reason reason);
+// Its path is to be recorded once more, soon.
+void head_again(Engine *engine, Block *block);
 // A counter has reached zero: what comes next for cpu, or NULL (a hook has been called, or somebody wants to look).
 Block *head_hot(Cpu *cpu, HeadRecord *record);
 
