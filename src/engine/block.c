@@ -54,28 +54,30 @@ void block_table_reset(BlockTable *table) {
 Block *block_find(const BlockTable *table, uint64_t pc, uint32_t mode) {
     const BlockSlots *slots = __atomic_load_n(&table->slots, __ATOMIC_ACQUIRE);
     for (uint32_t i = hash(pc, mode);; i++) {
-        Block *block = __atomic_load_n(&slots->at[i & (slots->capacity - 1)], __ATOMIC_ACQUIRE);
+        uint32_t at = i & (slots->capacity - 1);
+        Block *block = __atomic_load_n(&slots->at[at].block, __ATOMIC_ACQUIRE);
         if (!block) return NULL;
-        if (block->pc == pc && block->mode == mode && !__atomic_load_n(&block->invalid, __ATOMIC_ACQUIRE)) return block;
+        if (slots->at[at].pc == pc && block->mode == mode && !__atomic_load_n(&block->invalid, __ATOMIC_ACQUIRE)) return block;
     }
 }
 
 static void place(BlockTable *table, BlockSlots *slots, Block *block) {
     uint32_t i = hash(block->pc, block->mode);
-    while (slots->at[i & (slots->capacity - 1)]) i++;
-    __atomic_store_n(&slots->at[i & (slots->capacity - 1)], block, __ATOMIC_RELEASE);
+    while (slots->at[i & (slots->capacity - 1)].block) i++;
+    slots->at[i & (slots->capacity - 1)].pc = block->pc;
+    __atomic_store_n(&slots->at[i & (slots->capacity - 1)].block, block, __ATOMIC_RELEASE);
     table->used++;
 }
 
 static void rehash(BlockTable *table) {
     BlockSlots *old = table->slots;
     uint32_t valid = 0;
-    for (uint32_t i = 0; i < old->capacity; i++) valid += old->at[i] && !old->at[i]->invalid;
+    for (uint32_t i = 0; i < old->capacity; i++) valid += old->at[i].block && !old->at[i].block->invalid;
     bool full = valid * 4 > old->capacity; // else most of it are invalid blocks
     BlockSlots *bigger = new_slots(full ? old->capacity * 2 : old->capacity, table->shared ? old : old->older);
     table->used = 0;
     for (uint32_t i = 0; i < old->capacity; i++)
-        if (old->at[i] && !old->at[i]->invalid) place(table, bigger, old->at[i]);
+        if (old->at[i].block && !old->at[i].block->invalid) place(table, bigger, old->at[i].block);
     __atomic_store_n(&table->slots, bigger, __ATOMIC_RELEASE);
     if (!table->shared) free(old);
 }

@@ -29,7 +29,7 @@ struct Block {
     uint8_t *counter_code;
     struct Trace *trace; // that begins here and is in use
     HotHead hot;
-    bool seen;      // it has been executed, or is about to be
+    uint8_t sightings; // how often the engine has met it (entered it, linked an exit to it), as far as it matters
     bool loop_head; // of an O-shaped trace, or annotated
     bool annotated;
     bool is_trace;  // it is the code of a trace
@@ -47,7 +47,11 @@ enum { PAGE_BUCKETS = 4096, GUEST_PAGE_BITS = 12 };
 typedef struct BlockSlots {
     struct BlockSlots *older; // replaced by this one
     uint32_t capacity;
-    Block *at[];
+    // The pc stands beside the block, so that looking up touches no block but the right one. It is written first.
+    struct {
+        uint64_t pc;
+        Block *block;
+    } at[];
 } BlockSlots;
 
 typedef struct BlockList {

@@ -159,7 +159,7 @@ static Block *left_indirectly(Cpu *cpu, bool is_return) {
     Engine *engine = cpu->engine;
     if (cpu->poll || engine->options.no_link || engine_breakpoint_at(engine, cpu->pc)) return NULL;
     Block *target = engine_block(engine, cpu->pc, cpu->mode);
-    if (engine->tracing) {
+    if (engine->tracing && !is_return) { // what a call returns to is on the path of whoever calls
         uint64_t epoch = engine->epoch;
         head_arrival(engine, target, HOT_BY_INDIRECT, false);
         if (engine->epoch != epoch || target->invalid) return NULL;

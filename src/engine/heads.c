@@ -44,9 +44,10 @@ void head_count(Engine *engine, Block *block) {
 }
 
 void head_arrival(Engine *engine, Block *block, HotArrival how, bool backward) {
-    bool seen = block->seen;
-    block->seen = true;
+    if (block->sightings < UINT8_MAX) block->sightings++;
     if (__atomic_load_n(&block->hot.state, __ATOMIC_RELAXED) != HOT_NONE) return;
+    // Where paths merge, a block is soon met twice; a loop has a backward branch.
+    bool seen = block->sightings >= (backward ? 2 : engine->options.hot.sightings);
     if (!hot_is_potential_head(&engine->options.hot, how, seen, backward)) return;
     uint64_t epoch = engine->epoch;
     world_lock(engine);

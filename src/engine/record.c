@@ -84,7 +84,6 @@ static Block *arrive(Recording *r, Cpu *cpu, const KirBlock *from) {
         return NULL;
     }
     note_edge(r, cpu->pc);
-    block->seen = true;
     HotStep step = {.block = block->id, .backward = block->pc < from->pc + from->guest_bytes, .loop_head = block->loop_head};
     if (!hot_record_next(&r->rec, step)) return NULL;
     r->blocks[r->rec.count - 1] = block;

@@ -60,6 +60,7 @@ void trace_cache_reset(TraceCache *cache) {
     }
     cache->oldest = NULL;
     cache->newest = &cache->oldest;
+    cache->wrapped = false;
     cache->memory.code_next = cache->memory.code;
     cache->memory.data_next = cache->memory.data;
 }
@@ -134,23 +135,23 @@ static bool overlaps(const Trace *trace, const CodeMemory *room) {
     return code || data;
 }
 
+// Until the ring closes for the first time there is nothing in the way.
 static bool evict_from(Engine *engine, const CodeMemory *room) {
     TraceCache *cache = &engine->traces;
     bool stopped = false;
+    if (!cache->wrapped) return true;
     for (Trace **link = &cache->oldest; *link;) {
         Trace *trace = *link;
         if (!overlaps(trace, room)) {
             link = &trace->next;
             continue;
         }
-        if (engine->options.trace_cache_stop) return false;
         if (!stopped) world_stop(engine);
         stopped = true;
         *link = trace->next;
+        if (!*link) cache->newest = link;
         evict(engine, trace);
     }
-    cache->newest = &cache->oldest;
-    while (*cache->newest) cache->newest = &(*cache->newest)->next;
     if (!stopped) return true;
     engine->epoch++;
     world_clear_caches(engine);
@@ -171,6 +172,7 @@ static bool make_room(Engine *engine, size_t code, size_t data, CodeMemory *room
     bool code_wraps = (size_t)(all->code_end - room->code_next) < code || room->code_next > all->code_end;
     bool data_wraps = (size_t)(all->data_end - room->data_next) < data || room->data_next > all->data_end;
     if ((code_wraps || data_wraps) && engine->options.trace_cache_stop) return false;
+    engine->traces.wrapped |= code_wraps || data_wraps;
     if (code_wraps) room->code_next = all->code;
     if (data_wraps) room->data_next = all->data;
     room->code_end = room->code_next + code;
