@@ -30,7 +30,7 @@ struct Block {
     struct Trace *trace; // that begins here and is in use
     HotHead hot;
     uint8_t sightings; // how often the engine has met it (entered it, linked an exit to it), as far as it matters
-    bool loop_head; // of an O-shaped trace, or annotated
+    bool loop_head;    // of an O-shaped trace, or annotated
     bool annotated;
     bool is_trace;  // it is the code of a trace
     bool in_traces; // of some trace

@@ -49,7 +49,7 @@ static void describe_block(TraceBlock *out, Arena *arena, const TracePlan *plan,
         next[exit] = TRACE_LEAVES;
         if (kir->exits[exit].kind != KIR_EXIT_DIRECT) continue;
         int32_t target = index_of_pc(plan, kir->exits[exit].target);
-        if (target == expected || inside) next[exit] = target;
+        if (target == expected || (inside && kir->exits[exit].hint != KIR_JUMP_CALL)) next[exit] = target;
     }
     out->next = next;
     out->next_indirect = kir->insns[kir->count - 1].op == KIR_EXIT_IND ? expected : TRACE_LEAVES;
@@ -211,7 +211,7 @@ static uint64_t worth(const Engine *engine, const Trace *trace) {
         uint64_t after = (uint64_t)engine->options.second_after;
         return after > trace->executions ? after - trace->executions : 0;
     }
-    HotCost cost = {.executions = trace->executions, .insns = trace->guest_insns, .ops = trace->ops};
+    HotCost cost = {.executions = trace->executions, .insns = trace->guest_insns, .ops = trace->ops, .loop = trace->plan.loop >= 0};
     return hot_worth(&cost, &engine->options.hot, &engine->compile_cost);
 }
 

@@ -19,7 +19,7 @@ typedef struct Recording {
     bool returns[HOT_MAX_BLOCKS];        // its indirect jump goes back to where the path has called from
     uint64_t links[LINKS];               // return addresses of calls on the path
     unsigned calls;
-    uint64_t epoch;                      // blocks are gone when the engine's block_epoch differs
+    uint64_t epoch; // blocks are gone when the engine's block_epoch differs
 } Recording;
 
 // One recording at a time may use the arena; another thread that wants to record meanwhile runs on without.
@@ -56,7 +56,9 @@ static void note_edge(Recording *r, uint64_t pc) {
     else if (exit->op == KIR_EXIT && kir->exits[exit->a].hint == KIR_JUMP_CALL) note_call(r, kir->exits[exit->a].link);
 }
 
-static bool is_indirect(const Recording *r, unsigned i) { return r->kir[i] && r->kir[i]->insns[r->kir[i]->count - 1].op == KIR_EXIT_IND; }
+static bool is_indirect(const Recording *r, unsigned i) {
+    return r->kir[i] && r->kir[i]->insns[r->kir[i]->count - 1].op == KIR_EXIT_IND;
+}
 
 static bool is_trusted(const Recording *r, unsigned i) {
     if (!is_indirect(r, i) || r->returns[i]) return true;
@@ -163,8 +165,19 @@ static bool limit_reached(const Engine *engine) {
     return engine->options.trace_limit && engine->traces.made >= engine->options.trace_limit;
 }
 
+// A function that calls itself is no loop: each round has a frame of its own, and there are few of them.
+static bool closes_by_call(const Recording *r, const HotPath *path) {
+    const KirBlock *last = r->kir[index_of(r, path->blocks[path->count - 1])];
+    const KirInsn *exit = &last->insns[last->count - 1];
+    return exit->op == KIR_EXIT && last->exits[exit->a].hint == KIR_JUMP_CALL;
+}
+
 static void make(Recording *r, HotPath *path) {
     Engine *engine = r->engine;
+    if (path->loop >= 0 && closes_by_call(r, path)) {
+        path->loop = -1;
+        path->shape = HOT_STRAIGHT;
+    }
     Block *head = r->blocks[index_of(r, path->blocks[0])];
     // The head of an inner cycle may have a trace already, or never have counted.
     if (head->trace) return;

@@ -54,7 +54,7 @@ typedef struct Trace {
 typedef struct TraceCache {
     CodeMemory memory;       // code_next and data_next are where the next trace goes
     Trace *oldest, **newest; // all that have memory, in order of their age
-    bool wrapped;          // the ring has closed: what lies ahead is in use
+    bool wrapped;            // the ring has closed: what lies ahead is in use
     Trace **by_line;         // by cache line of the code
     uint64_t last_id;
     uint32_t made; // first and second forms together

@@ -173,6 +173,7 @@ typedef struct HotCost {
     uint64_t executions; // of the path so far
     unsigned insns;      // guest instructions on the path
     unsigned ops;        // KIR operations to compile
+    bool loop;           // one execution leads to the next
 } HotCost;
 
 // The number of further executions after which to ask for the second form; 0: now. The ski-rental rule: rent (run the first form)

@@ -141,7 +141,7 @@ static void test_failures(void) {
     HotParams params = hot_params_default();
     HotHead head;
     hot_head_init(&head, &params);
-    check(head.state == HOT_NONE && head.threshold == 50 && !head.attempts, "a new head", "");
+    check(head.state == HOT_NONE && head.threshold == params.threshold && !head.attempts, "a new head", "");
     check(hot_head_fail(&head, &params, REASON_TOO_SHORT) == REASON_NONE && head.state == HOT_NONE && !head.attempts,
           "what was never a head does not fail", "");
     for (unsigned i = 1; i <= 6; i++) {
@@ -149,7 +149,7 @@ static void test_failures(void) {
         check(!hot_head_given_up(&head, &params), "five failures are borne", "");
         Reason reason = hot_head_fail(&head, &params, i & 1 ? REASON_TOO_SHORT : REASON_EVICTED);
         check(reason == (i == 6 ? REASON_GIVEN_UP : REASON_NONE), "the sixth failure is the last", "");
-        check(head.state == HOT_ACTIVE && head.threshold == 50u << i && head.attempts == i, "a failure doubles the threshold", "");
+        check(head.state == HOT_ACTIVE && head.threshold == params.threshold << i && head.attempts == i, "a failure doubles the threshold", "");
     }
     check(hot_head_given_up(&head, &params), "given up", "");
     head.state = HOT_OPTIMIZED; // as the head of another path's inner cycle
@@ -157,7 +157,7 @@ static void test_failures(void) {
     hot_head_init(&head, &params);
     head.state = HOT_TRACE_HEAD;
     hot_head_fail(&head, &params, REASON_INTERRUPTED);
-    check(head.state == HOT_ACTIVE && head.threshold == 50 && !head.attempts, "an interruption costs no attempt", "");
+    check(head.state == HOT_ACTIVE && head.threshold == params.threshold && !head.attempts, "an interruption costs no attempt", "");
     head.state = HOT_INVALID;
     hot_head_fail(&head, &params, REASON_EVICTED);
     check(head.state == HOT_INVALID && !head.attempts, "what is gone stays gone", "");
@@ -206,7 +206,11 @@ static void test_coverage(void) {
 
 static void test_worth(void) {
     HotParams params = hot_params_default();
-    check(hot_worth(&(HotCost){.insns = 100, .ops = 200}, &params, &(HotCompileCost){0}) == 183334, "the manual's example", "");
+    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .loop = true}, &params, &(HotCompileCost){0}) == 1100000,
+          "the manual's example", "");
+    check(hot_worth(&(HotCost){.insns = 100, .ops = 200}, &params, &(HotCompileCost){0}) == 1375000, "the same, no loop", "");
+    check(hot_worth(&(HotCost){.insns = 20, .ops = 40}, &params, &(HotCompileCost){0}) == UINT64_MAX, "too short to enter and leave", "");
+    params.entry_ps = 0;
     params.compile_ns = 1000;
     params.compile_fixed_us = 10;
     params.saving_ps = 500;
@@ -294,7 +298,7 @@ static void test_annotations(void) {
 
 static void test_params(void) {
     HotParams params = hot_params_default();
-    check(params.threshold == 50 && params.length == 64 && params.max_attempts == 6 && params.select == HOT_NET, "defaults", "");
+    check(params.threshold == 5000 && params.length == 64 && params.max_attempts == 6 && params.select == HOT_NET, "defaults", "");
     for (unsigned i = 0; i < HOT_SELECT_COUNT; i++) {
         HotSelect select = HOT_SELECT_COUNT;
         check(hot_select_parse(hot_select_name((HotSelect)i), &select) && select == (HotSelect)i, "variants by name", "");

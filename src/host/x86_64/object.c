@@ -9,6 +9,8 @@
 //   stub N   lea rax, [record N]; jmp exit
 //
 // Undefined symbols are kiln_exit_N (slot N; the stub itself where the exit is never linked), kiln_exit_indirect and kiln_exit_return.
+// Where one jump alone leads to an exit that may be linked, and can be redirected by itself, it does without the slot: a taken jump less,
+// which also leaves the processor's memory of past jumps to those that tell something.
 // Relocations are relative to themselves (PC32, PLT32). Anything else is refused, and every number is checked: the object comes from
 // another process.
 #include <elf.h>
@@ -40,6 +42,7 @@ typedef struct Placing {
     uint8_t *start, *slots, *stubs;
     size_t size;
     ExitRecord **records;
+    uint32_t *jumps; // by exit: how many relocations name it
 } Placing;
 
 // ---- the object ---------------------------------------------------------------------------------------------------------------
@@ -102,15 +105,22 @@ static const char *symbol_name(const Object *o, const Elf64_Sym *symbol) {
 // ---- symbols and relocations --------------------------------------------------------------------------------------------------
 static bool can_be_linked(const TraceExit *exit) { return exit->kind == TRACE_EXIT_LINK; }
 
-static const uint8_t *exit_address(const Placing *p, const char *name) {
+// The number in "kiln_exit_N"; NO_EXIT: it is none.
+#define NO_EXIT UINT32_MAX
+static uint32_t exit_number(const Placing *p, const char *name) {
     static const char prefix[] = "kiln_exit_";
-    if (strncmp(name, prefix, sizeof prefix - 1)) return NULL;
+    if (strncmp(name, prefix, sizeof prefix - 1)) return NO_EXIT;
     name += sizeof prefix - 1;
-    if (!strcmp(name, "indirect")) return p->host->exit_indirect_stored;
-    if (!strcmp(name, "return")) return p->host->exit_return_stored;
     char *end;
     unsigned long number = strtoul(name, &end, 10);
-    if (*name < '0' || *name > '9' || *end || number >= p->result->exit_count) return NULL;
+    return *name < '0' || *name > '9' || *end || number >= p->result->exit_count ? NO_EXIT : (uint32_t)number;
+}
+
+static const uint8_t *exit_address(const Placing *p, const char *name) {
+    if (!strcmp(name, "kiln_exit_indirect")) return p->host->exit_indirect_stored;
+    if (!strcmp(name, "kiln_exit_return")) return p->host->exit_return_stored;
+    uint32_t number = exit_number(p, name);
+    if (number == NO_EXIT) return NULL;
     return can_be_linked(&p->result->exits[number]) ? p->slots + number * SLOT_BYTES : p->stubs + number * STUB_BYTES;
 }
 
@@ -124,13 +134,33 @@ static const uint8_t *symbol_address(const Placing *p, uint64_t number) {
     return p->start + o->place[symbol->st_shndx] + symbol->st_value;
 }
 
+// The exit that an undefined symbol names.
+static uint32_t exit_of_symbol(const Placing *p, uint64_t number) {
+    const Object *o = &p->object;
+    if (number >= o->symbol_count || o->symbols[number].st_shndx != SHN_UNDEF) return NO_EXIT;
+    return exit_number(p, symbol_name(o, &o->symbols[number]));
+}
+
+// `at` is the displacement of the only jump to the exit, and can be redirected: one store does it, or nobody else runs the code.
+static bool is_own_jump(const Placing *p, uint32_t exit, const uint8_t *at, const uint8_t *section, int64_t addend) {
+    if (exit == NO_EXIT || p->jumps[exit] != 1 || addend != -4 || !can_be_linked(&p->result->exits[exit])) return false;
+    if (at - section < 2 || (((uintptr_t)at & 7) > 4 && !p->host->private_memory)) return false;
+    const uint8_t *opcode = at + p->memory->write_delta - 2;
+    return opcode[1] == 0xe9 || (opcode[0] == 0x0f && (opcode[1] & 0xf0) == 0x80);
+}
+
 static bool relocate(const Placing *p, const Elf64_Shdr *target, uint32_t place, const Elf64_Rela *relocation) {
-    uint64_t type = ELF64_R_TYPE(relocation->r_info);
-    const uint8_t *symbol = symbol_address(p, ELF64_R_SYM(relocation->r_info));
+    uint64_t type = ELF64_R_TYPE(relocation->r_info), symbol_number = ELF64_R_SYM(relocation->r_info);
+    const uint8_t *symbol = symbol_address(p, symbol_number);
     if ((type != R_X86_64_PC32 && type != R_X86_64_PLT32) || !symbol) return false;
     if (target->sh_size < 4 || relocation->r_offset > target->sh_size - 4) return false;
     if (relocation->r_addend != (int32_t)relocation->r_addend) return false;
     uint8_t *at = p->start + place + relocation->r_offset;
+    uint32_t exit = exit_of_symbol(p, symbol_number);
+    if (is_own_jump(p, exit, at, p->start + place, relocation->r_addend)) {
+        p->records[exit]->jump = at;
+        symbol = p->records[exit]->stub;
+    }
     int64_t value = symbol - at + relocation->r_addend;
     int32_t displacement = (int32_t)value;
     if (displacement != value) return false;
@@ -138,7 +168,14 @@ static bool relocate(const Placing *p, const Elf64_Shdr *target, uint32_t place,
     return true;
 }
 
-static bool relocate_all(const Placing *p) {
+static bool count_jump(const Placing *p, const Elf64_Shdr *target, uint32_t place, const Elf64_Rela *relocation) {
+    uint32_t exit = exit_of_symbol(p, ELF64_R_SYM(relocation->r_info));
+    if (exit != NO_EXIT) p->jumps[exit]++;
+    return true;
+}
+
+typedef bool EachRelocation(const Placing *p, const Elf64_Shdr *target, uint32_t place, const Elf64_Rela *relocation);
+static bool each_relocation(const Placing *p, EachRelocation *each) {
     const Object *o = &p->object;
     for (unsigned i = 0; i < o->section_count; i++) {
         const Elf64_Shdr *section = &o->sections[i];
@@ -147,7 +184,7 @@ static bool relocate_all(const Placing *p) {
         if (section->sh_type == SHT_REL || section->sh_entsize != sizeof(Elf64_Rela) || section->sh_offset % 8) return false;
         const Elf64_Rela *relocations = (const Elf64_Rela *)(o->data + section->sh_offset);
         for (size_t j = 0; j < section->sh_size / sizeof *relocations; j++)
-            if (!relocate(p, &o->sections[section->sh_info], o->place[section->sh_info], &relocations[j])) return false;
+            if (!each(p, &o->sections[section->sh_info], o->place[section->sh_info], &relocations[j])) return false;
     }
     return true;
 }
@@ -168,6 +205,7 @@ static uint8_t *find_trace(const Placing *p) {
 static bool write_exits(Placing *p, Arena *scratch) {
     uint32_t count = p->result->exit_count;
     p->records = arena_alloc(scratch, (count + 1) * sizeof *p->records);
+    p->jumps = arena_alloc(scratch, (count + 1) * sizeof *p->jumps);
     for (uint32_t i = 0; i < count; i++) {
         ExitRecord *record = p->records[i] = code_data_alloc(p->memory, sizeof *record);
         if (!record) return false;
@@ -235,7 +273,8 @@ static Reason place(Placing *p, Arena *scratch, HostCompiled *out) {
     if (!write_exits(p, scratch)) return REASON_CACHE_FULL;
     copy_sections(p);
     uint8_t *code = find_trace(p);
-    if (!code || !relocate_all(p) || !copy_faults(p, scratch, code, out)) return REASON_BAD_RESULT;
+    if (!code || !each_relocation(p, count_jump) || !each_relocation(p, relocate) || !copy_faults(p, scratch, code, out))
+        return REASON_BAD_RESULT;
     out->code = code;
     out->size = (uint32_t)(p->start + p->size - code);
     out->exits = p->records;
