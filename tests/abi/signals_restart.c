@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+// Which calls start again after a handler with SA_RESTART, and which answer EINTR with it and without.
+// Calls: read readv write recvfrom accept wait4 waitid futex flock fcntl openat mq_timedreceive msgrcv semtimedop epoll_pwait ppoll
+// Calls: pselect6 nanosleep clock_nanosleep rt_sigtimedwait rt_sigsuspend
+// kiln: -lrt
+#define _GNU_SOURCE
+#include "check.h"
+#include <linux/futex.h>
+#include <mqueue.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum { SIGNAL_AFTER = 15000, UNBLOCK_AFTER = 60000 };
+static volatile int handled;
+static void handler(int signal) { handled += signal == SIGALRM; }
+
+static int ends[2], sockets[2], timed[2], listener, file, other_file, queue, messages, semaphores, events;
+static uint32_t *word;
+static struct sockaddr_un address = {.sun_family = AF_UNIX};
+static char fifo[100];
+
+// Each call waits; its partner, in a process of its own, lets it go on.
+static long call_read(void) { return read(ends[0], &(char){0}, 1); }
+static long call_readv(void) { return readv(ends[0], &(struct iovec){&(char){0}, 1}, 1); }
+static void go_pipe(void) { (void)!write(ends[1], "x", 1); }
+static long call_recv(void) { return recv(sockets[0], &(char){0}, 1, 0); }
+static void go_recv(void) { send(sockets[1], "x", 1, 0); }
+static long call_timed_recv(void) { return recv(timed[0], &(char){0}, 1, 0); }
+static long call_accept(void) {
+    int fd = accept(listener, NULL, NULL);
+    if (fd >= 0) close(fd);
+    return fd < 0 ? -1 : 1;
+}
+static void go_accept(void) { connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&address, sizeof address); }
+static pid_t child;
+static long call_wait(void) { return waitpid(child, NULL, 0) == child ? 1 : -1; }
+static long call_waitid(void) { return waitid(P_PID, (id_t)child, &(siginfo_t){0}, WEXITED) == 0 ? 1 : -1; }
+static void go_nowhere(void) {}
+static long call_futex(void) { return syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0) == 0 ? 1 : -1; }
+static long call_timed_futex(void) {
+    return syscall(SYS_futex, word, FUTEX_WAIT, 0, &(struct timespec){2, 0}, NULL, 0) == 0 ? 1 : -1;
+}
+static void go_futex(void) { syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0); }
+static long call_flock(void) { return flock(file, LOCK_EX) == 0 ? 1 : -1; }
+static void go_flock(void) { flock(other_file, LOCK_UN); }
+static long call_fifo(void) {
+    int fd = open(fifo, O_RDONLY);
+    if (fd >= 0) close(fd);
+    return fd < 0 ? -1 : 1;
+}
+static void go_fifo(void) { close(open(fifo, O_WRONLY)); }
+static long call_queue(void) { return mq_receive(queue, (char[64]){0}, 64, NULL); }
+static void go_queue(void) { mq_send(queue, "x", 1, 0); }
+static long call_message(void) {
+    return msgrcv(messages, &(struct {
+                      long type;
+                      char text[8];
+                  }){0},
+                  8, 0, 0);
+}
+static long call_semaphore(void) { return semop(semaphores, &(struct sembuf){0, -1, 0}, 1) == 0 ? 1 : -1; }
+static long call_epoll(void) { return epoll_wait(events, &(struct epoll_event){0}, 1, 2000); }
+static long call_poll(void) { return poll(&(struct pollfd){ends[0], POLLIN, 0}, 1, 2000); }
+static long call_select(void) {
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(ends[0], &set);
+    return select(ends[0] + 1, &set, NULL, NULL, &(struct timeval){2, 0});
+}
+static long call_sleep(void) { return nanosleep(&(struct timespec){2, 0}, NULL); }
+static long call_clock_sleep(void) {
+    int error = clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){2, 0}, NULL);
+    return error ? (errno = error, -1) : 1;
+}
+static long call_signal_wait(void) {
+    sigset_t set;
+    sigemptyset(&set), sigaddset(&set, SIGUSR2);
+    return sigtimedwait(&set, NULL, &(struct timespec){2, 0});
+}
+static long call_suspend(void) {
+    sigset_t none;
+    sigemptyset(&none);
+    return sigsuspend(&none);
+}
+
+typedef struct Case {
+    const char *name;
+    long (*call)(void);
+    void (*go)(void);
+    bool restarts;
+} Case;
+static const Case cases[] = {
+    {"read", call_read, go_pipe, true},
+    {"readv", call_readv, go_pipe, true},
+    {"recv", call_recv, go_recv, true},
+    {"recv with SO_RCVTIMEO", call_timed_recv, go_nowhere, false},
+    {"accept", call_accept, go_accept, true},
+    {"wait4", call_wait, go_nowhere, true},
+    {"waitid", call_waitid, go_nowhere, true},
+    {"futex", call_futex, go_futex, true},
+    {"futex with timeout", call_timed_futex, go_nowhere, false},
+    {"flock", call_flock, go_flock, true},
+    {"open of a FIFO", call_fifo, go_fifo, true},
+    {"mq_receive", call_queue, go_queue, true},
+    {"msgrcv", call_message, go_nowhere, false},
+    {"semop", call_semaphore, go_nowhere, false},
+    {"epoll_wait", call_epoll, go_nowhere, false},
+    {"poll", call_poll, go_nowhere, false},
+    {"select", call_select, go_nowhere, false},
+    {"nanosleep", call_sleep, go_nowhere, false},
+    {"clock_nanosleep", call_clock_sleep, go_nowhere, false},
+    {"sigtimedwait", call_signal_wait, go_nowhere, false},
+    {"sigsuspend", call_suspend, go_nowhere, false},
+};
+
+static void prepare(void) {
+    char name[40];
+    temporary_enter();
+    word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    strcpy(address.sun_path, "listener");
+    CHECK(pipe(ends) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, timed) == 0);
+    CHECK(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 9) == 0);
+    CHECK(setsockopt(timed[0], SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){2, 0}, sizeof(struct timeval)) == 0);
+    file = open("lock", O_CREAT | O_RDWR, 0600), other_file = open("lock", O_RDWR);
+    strcpy(fifo, "fifo");
+    CHECK(file >= 0 && other_file >= 0 && mkfifo(fifo, 0600) == 0);
+    snprintf(name, sizeof name, "/kiln-%d", getpid());
+    queue = mq_open(name, O_CREAT | O_RDWR, 0600, &(struct mq_attr){.mq_maxmsg = 4, .mq_msgsize = 64});
+    mq_unlink(name);
+    messages = msgget(IPC_PRIVATE, 0600), semaphores = semget(IPC_PRIVATE, 1, 0600);
+    events = epoll_create1(0);
+    CHECK(queue >= 0 && messages >= 0 && semaphores >= 0 && events >= 0);
+}
+
+static void one(const Case *c, bool restart) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = restart ? SA_RESTART : 0};
+    struct itimerval timer = {.it_value = {.tv_usec = SIGNAL_AFTER}};
+    sigaction(SIGALRM, &action, NULL);
+    flock(file, LOCK_UN), flock(other_file, LOCK_EX);
+    handled = 0;
+    child = fork();
+    if (child == 0) {
+        usleep(UNBLOCK_AFTER);
+        if (c->restarts && restart) c->go();
+        _exit(0);
+    }
+    setitimer(ITIMER_REAL, &timer, NULL);
+    errno = 0;
+    long r = c->call();
+    bool good = handled == 1 && (c->restarts && restart ? r == 1 : r == -1 && errno == EINTR);
+    if (!good) printf("# %s %s: %ld, errno %d, %d handled\n", c->name, restart ? "with SA_RESTART" : "without", r, errno, handled);
+    CHECK(good);
+    waitpid(child, NULL, 0);
+}
+
+int main(void) {
+    prepare();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) one(&cases[i], false), one(&cases[i], true);
+    msgctl(messages, IPC_RMID, NULL), semctl(semaphores, 0, IPC_RMID);
+    unlink("lock"), unlink("fifo"), unlink("listener");
+    temporary_leave();
+    return check_summary();
+}
