@@ -3,7 +3,7 @@
 """Language runtimes of Debian's riscv64 port (scripts/fetch-runtimes) under kiln: threads, signals, faults, compilers that make code
 while it runs, child processes.
 
-    tests/runtimes/run.py --kiln PATH [--times 3] [--tier fast|interp] [--way kiln|qemu] [--summary FILE] [--list] [NAME...]
+    tests/runtimes/run.py --kiln PATH [--times 3] [--tier fast|interp] [--mode MODE] [--way kiln|qemu] [--summary FILE] [--list] [NAME...]
 
 A case is a program RUNTIME/NAME.* and RUNTIME/NAME.out, what it must print. Each case runs --times times, as races do not
 lose each time. Programs say more of themselves in comments `kiln: WORD...`:
@@ -18,6 +18,7 @@ early; the summary then shows the smaller numbers."""
 import argparse
 import os
 import re
+import signal
 import statistics
 import sys
 import tempfile
@@ -106,7 +107,7 @@ class Runner:
         """Runs a command of the guest in the folder `work`."""
         places = {"root": root, "source": source, "folder": folder, "name": case.source.stem}
         words = [word.format(**places) for word in command]
-        prefix = ["qemu-riscv64"] if self.args.way == "qemu" else [self.args.kiln, f"--tier={tier}"]
+        prefix = ["qemu-riscv64"] if self.args.way == "qemu" else [self.args.kiln, f"--tier={tier}", *self.args.mode]
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(work), "TMPDIR": str(work), "LC_ALL": "C.UTF-8", "TZ": "UTC",
                        **RUNTIMES[case.runtime].environment}
         return support.run([*prefix, "-L", root, *words], timeout, cwd=work, extra_env=environment)
@@ -180,6 +181,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kiln", type=Path, default=ROOT / "build/kiln")
     parser.add_argument("--tier", choices=support.TIERS, default="fast")
+    parser.add_argument("--mode", type=lambda mode: [f"--mode={mode}"], default=[], help="of kiln; its default else")
     parser.add_argument("--way", choices=("kiln", "qemu"), default="kiln")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--times", type=int, default=3)
@@ -188,6 +190,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="print the names of the cases and end")
     parser.add_argument("names", nargs="*", metavar="NAME", help="cases, or runtimes")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and Python's own tests would inherit that
     args.kiln = args.kiln.absolute()
     args.patience = 10 if args.tier == "interp" else 1
     args.end = time.monotonic() + (args.seconds or 0)
