@@ -186,6 +186,15 @@ static void take_fault(Cpu *cpu) {
 
 static bool is_head(const void *record) { return ((uintptr_t)record & HOST_HEAD_TAG_MASK) == HOST_HEAD_TAG; }
 
+static void count_way_out(Counters *c, const void *record) {
+    uint64_t *counter = &c->left_direct;
+    if (!record || record == HOST_EXIT_RETURN) counter = &c->left_indirect;
+    else if (record == HOST_EXIT_FAULT || record == HOST_EXIT_RAISED) counter = &c->left_fault;
+    else if (is_head(record)) counter = &c->left_counted;
+    else if (((const ExitRecord *)record)->exit.kind == KIR_EXIT_EXCEPTION) counter = &c->left_exception;
+    count_more(counter, 1);
+}
+
 // Runs blocks until a hook has been called or somebody wants to look between two of them.
 static void step_fast(Cpu *cpu) {
     Engine *engine = cpu->engine;
@@ -200,6 +209,7 @@ static void step_fast(Cpu *cpu) {
         host_enter(engine->host, cpu, block->entry);
         void *record = cpu->exit_record;
         block = NULL;
+        count_way_out(&engine->counters, record);
         if (!record || record == HOST_EXIT_RETURN) block = left_indirectly(cpu, record != NULL);
         else if (record == HOST_EXIT_FAULT || record == HOST_EXIT_RAISED) take_fault(cpu);
         else if (is_head(record)) block = head_hot(cpu, (HeadRecord *)((uint8_t *)record - HOST_HEAD_TAG));
@@ -294,9 +304,27 @@ static void print_reasons(const Engine *engine, FILE *out) {
     }
 }
 
+// By tier, where executions are counted.
+static void print_insns(const Engine *engine, FILE *out) {
+    static const char *const lines[COUNT_TIERS][2] = {
+        [COUNT_INTERPRETED] = {"insns_interpreted", "guest instructions executed by the interpreter"},
+        [COUNT_BLOCKS] = {"insns_blocks", "guest instructions executed in blocks"},
+        [COUNT_FIRST] = {"insns_first", "guest instructions executed in first forms of traces"},
+        [COUNT_SECOND] = {"insns_second", "guest instructions executed in second forms of traces"}};
+    uint64_t insns[COUNT_TIERS], all = 0;
+    count_by_tier(engine, insns);
+    for (unsigned tier = 0; tier < COUNT_TIERS; tier++) {
+        fprintf(out, "%-26s %14llu  %s\n", lines[tier][0], (unsigned long long)insns[tier], lines[tier][1]);
+        all += insns[tier];
+    }
+    fprintf(out, "%-26s %14llu  %s\n", "insns_all", (unsigned long long)all, "guest instructions executed");
+}
+
 void engine_stats(Engine *engine, FILE *out) {
 #define COUNTER(name, meaning) fprintf(out, "%-26s %14llu  %s\n", #name, (unsigned long long)engine->counters.name, meaning);
 #include "engine/counters.def"
 #undef COUNTER
+    fprintf(out, "%-26s %14u  %s\n", "requests_waiting", engine->optimizer.waiting, "second forms asked for and not answered yet");
+    if (engine->options.count) print_insns(engine, out);
     print_reasons(engine, out);
 }

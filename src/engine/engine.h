@@ -80,6 +80,7 @@ typedef struct EngineOptions {
     bool no_bmi, no_fma, no_avx;       // test fallbacks: behave as if the host lacked them
     bool no_link;                      // every exit goes through the dispatch loop
     bool measure;                      // count nanoseconds too (--stats)
+    bool count;                        // count executions (engine/count.h)
     bool guard_code;                   // changed code is seen without an instruction that says so (engine/guard.c)
     bool shared_memory;                // assume from the start that guest memory is shared (tests)
     LogRange *log_ranges;              // what dumps of code are restricted to; none: everything

@@ -6,6 +6,7 @@
 
 #include "engine/block.h"
 #include "engine/code_memory.h"
+#include "engine/count.h"
 #include "engine/trace.h"
 #include "interp/interp.h"
 
@@ -58,6 +59,9 @@ struct Engine {
     Optimizer optimizer;
     HotCompileCost compile_cost;
     uint64_t reasons[REASON_COUNT];
+    // count.c
+    Arena counted_memory;
+    Counted *counted; // newest first
     // world.c
     Cpu *cpus;
     uint32_t lock, stop;
@@ -109,10 +113,11 @@ void guard_page(Engine *engine, uint64_t address, GuestCodeKind kind);
 void guard_open(Engine *engine, uint64_t start, uint64_t end);
 // link.c: takes a block away; the world is stopped, and world_blocks_gone must follow.
 void forget_block(void *engine, Block *block);
-// The block's KIR as the guest's translator makes it, no pass run, no image constants. With the lock held.
-KirBlock *engine_raw_kir(Engine *engine, Arena *arena, const Block *block);
-// Blocks as one, `times` one after the other, ready for the fast tier; lives in the scratch arena. With the lock held.
-KirBlock *translate_path(Engine *engine, Block *const *blocks, uint32_t count, uint32_t times);
+// The block's KIR as the guest's translator makes it, no pass run, no image constants; it counts there, if not NULL. With the lock held.
+KirBlock *engine_raw_kir(Engine *engine, Arena *arena, const Block *block, KirCount *count);
+// Blocks as one, `times` one after the other, ready for the fast tier; lives in the scratch arena. `counts`: one for each block, or NULL.
+// With the lock held.
+KirBlock *translate_path(Engine *engine, Block *const *blocks, uint32_t count, uint32_t times, KirCount *counts);
 uint64_t engine_nanoseconds(void);
 // optimizer.c
 uint32_t engine_assumptions(const Engine *engine);

@@ -56,12 +56,25 @@ static void describe_block(TraceBlock *out, Arena *arena, const TracePlan *plan,
     out->weight = i < plan->path ? 100 : 10;
 }
 
-static size_t build_request(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, uint8_t **bytes) {
+// Where a block comes to an instruction that another one of the trace begins with, the optimizer goes on there (opt/graph.c).
+static uint32_t insns_of_its_own(const TracePlan *plan, const KirBlock *kir) {
+    uint32_t insns = 0;
+    for (uint32_t i = 0; i < kir->count; i++) {
+        if (kir->insns[i].op != KIR_INSN) continue;
+        if (insns && index_of_pc(plan, kir->insns[i].imm) != TRACE_LEAVES) break;
+        insns++;
+    }
+    return insns;
+}
+
+static size_t build_request(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, Counted *counted,
+                            uint8_t **bytes) {
     Arena *arena = &engine->scratch;
     arena_reset(arena);
     TraceBlock *blocks = arena_alloc(arena, plan->count * sizeof *blocks);
     for (uint32_t i = 0; i < plan->count; i++) {
-        blocks[i].kir = engine_raw_kir(engine, arena, plan->blocks[i]);
+        blocks[i].kir = engine_raw_kir(engine, arena, plan->blocks[i], counted ? &counted->blocks[i] : NULL);
+        if (counted) counted->insns[i] = insns_of_its_own(plan, blocks[i].kir);
         describe_block(&blocks[i], arena, plan, i, engine->options.hot.netplus);
     }
     const EngineOptions *options = &engine->options;
@@ -99,6 +112,7 @@ static void lose(Engine *engine) {
     Optimizer *o = &engine->optimizer;
     if (o->channel >= 0) engine->hooks.close_fd(&o->channel);
     o->absent = true;
+    engine->counters.requests_failed += o->waiting;
     o->waiting = 0;
     engine->reasons[REASON_OPTIMIZER_DIED]++;
 }
@@ -129,13 +143,14 @@ static void take_result(Engine *engine, const TraceResult *result) {
     if (trace && reason == REASON_NONE && !is_stale(engine, trace)) {
         dump_trace_text(engine, trace, result);
         trace->wish = TRACE_REFUSED; // should the new one be evicted first, this one is out of use anyway
-        if (trace_make_second(engine, plan, result, &reason)) return;
+        if (trace_make_second(engine, plan, trace->counted_second, result, &reason)) return;
         trace = trace_by_id(&engine->traces, result->id); // room was made: it may be gone
     } else {
         if (trace) trace_plan_free(&plan);
         if (reason == REASON_NONE) reason = REASON_STALE;
     }
     engine->reasons[reason]++;
+    engine->counters.requests_failed++;
     if (!trace) return;
     trace->wish = reason == REASON_STALE || reason == REASON_QUEUE_FULL ? TRACE_NOT_ASKED : TRACE_REFUSED;
     trace_arm(engine, trace);
@@ -155,7 +170,7 @@ static bool take_one(Engine *engine) {
     Arena arena = {0};
     TraceResult result;
     if (trace_result_read(&arena, &result, data, size)) take_result(engine, &result);
-    else engine->reasons[REASON_BAD_RESULT]++;
+    else engine->reasons[REASON_BAD_RESULT]++, engine->counters.requests_failed++;
     arena_free(&arena);
     free(data);
     return true;
@@ -176,13 +191,13 @@ static void wait_for_answer(Engine *engine) {
     }
 }
 
-Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, bool wait) {
+Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, Counted *counted, bool wait) {
     Optimizer *o = &engine->optimizer;
     Reason reason = connect_to(engine);
     if (reason != REASON_NONE) return reason;
     if (o->waiting >= MOST_WAITING) return REASON_QUEUE_FULL;
     uint8_t *bytes;
-    size_t size = build_request(engine, id, plan, heat, &bytes);
+    size_t size = build_request(engine, id, plan, heat, counted, &bytes);
     ChannelOutcome outcome = channel_send(o->channel, bytes, size);
     free(bytes);
     if (outcome == CHANNEL_AGAIN) return REASON_QUEUE_FULL;
@@ -200,6 +215,7 @@ Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_
 void optimizer_after_fork(Engine *engine) {
     Optimizer *o = &engine->optimizer;
     if (o->channel >= 0) engine->hooks.close_fd(&o->channel);
+    engine->counters.requests_failed += o->waiting;
     o->waiting = 0;
     for (Trace *trace = engine->traces.oldest; trace; trace = trace->next)
         if (trace->wish == TRACE_ASKED) trace->wish = TRACE_NOT_ASKED;
@@ -220,7 +236,9 @@ static void ask(Engine *engine, Trace *trace) {
     trace->wish = TRACE_ASKED;
     trace->asked_under = engine_assumptions(engine);
     uint64_t heat = trace->executions * trace->guest_insns >> 10, id = trace->id;
-    Reason reason = optimizer_ask(engine, id, &trace->plan, heat > UINT32_MAX ? UINT32_MAX : (uint32_t)heat, wait);
+    if (engine->options.count && !trace->counted_second) trace->counted_second = count_trace(engine, &trace->plan, COUNT_SECOND);
+    Counted *counted = trace->counted_second;
+    Reason reason = optimizer_ask(engine, id, &trace->plan, heat > UINT32_MAX ? UINT32_MAX : (uint32_t)heat, counted, wait);
     trace = trace_by_id(&engine->traces, id);
     if (reason == REASON_NONE) {
         if (trace) trace->looks = 0;

@@ -96,7 +96,7 @@ static Block *arrive(Recording *r, Cpu *cpu, const KirBlock *from) {
 static const KirBlock *raw_kir(Recording *r, const Block *block) {
     const KirBlock *kir = NULL;
     world_lock(r->engine);
-    if (r->engine->block_epoch == r->epoch) kir = engine_raw_kir(r->engine, &r->engine->recorded, block);
+    if (r->engine->block_epoch == r->epoch) kir = engine_raw_kir(r->engine, &r->engine->recorded, block, NULL);
     world_unlock(r->engine);
     return kir;
 }
@@ -111,6 +111,7 @@ static void execute_path(Recording *r, Cpu *cpu, RunOutcome *outcome) {
         }
         r->kir[r->rec.count - 1] = kir;
         *outcome = run_interpreter(cpu, kir);
+        count_more(&r->engine->counters.recorded_insns, kir->guest_insns);
         if (outcome->how != INTERP_CONTINUE) {
             hot_record_stop(&r->rec, REASON_EXCEPTION);
             break;

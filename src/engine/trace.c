@@ -43,7 +43,9 @@ void trace_plan_free(TracePlan *plan) {
     *plan = (TracePlan){.loop = -1};
 }
 
-static void free_trace(TraceCache *cache, Trace *trace) {
+static void free_trace(Engine *engine, Trace *trace) {
+    TraceCache *cache = &engine->traces;
+    count_take_exits(engine, trace);
     note_lines(cache, trace, NULL);
     memset(trace->data, 0, (size_t)(trace->data_end - trace->data));
     trace_plan_free(&trace->plan);
@@ -53,10 +55,11 @@ static void free_trace(TraceCache *cache, Trace *trace) {
     free(trace);
 }
 
-void trace_cache_reset(TraceCache *cache) {
+void trace_cache_reset(Engine *engine) {
+    TraceCache *cache = &engine->traces;
     for (Trace *trace = cache->oldest, *next; trace; trace = next) {
         next = trace->next;
-        free_trace(cache, trace);
+        free_trace(engine, trace);
     }
     cache->oldest = NULL;
     cache->newest = &cache->oldest;
@@ -125,7 +128,8 @@ static void forget_exit(ExitRecord *record) {
 static void evict(Engine *engine, Trace *trace) {
     trace_retire(engine, trace, REASON_EVICTED);
     for (uint32_t i = 0; i < trace->code.host.exit_count; i++) forget_exit(trace->code.host.exits[i]);
-    free_trace(&engine->traces, trace);
+    engine->counters.traces_evicted++;
+    free_trace(engine, trace);
 }
 
 static bool overlaps(const Trace *trace, const CodeMemory *room) {
@@ -247,6 +251,13 @@ static void count_shape(Engine *engine, const Trace *trace) {
     if (trace->plan.shape == HOT_STRAIGHT) c->traces_straight++;
     else if (trace->plan.shape == HOT_O) c->traces_o_shaped++;
     else c->traces_6_shaped++;
+    if (trace->plan.count <= 1) c->traces_of_1++;
+    else if (trace->plan.count <= 2) c->traces_of_2++;
+    else if (trace->plan.count <= 4) c->traces_of_4++;
+    else if (trace->plan.count <= 8) c->traces_of_8++;
+    else if (trace->plan.count <= 16) c->traces_of_16++;
+    else if (trace->plan.count <= 32) c->traces_of_32++;
+    else c->traces_of_more++;
 }
 
 // A short loop is repeated in its first form: fewer jumps, polls and counts.
@@ -263,10 +274,11 @@ static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
     Trace *trace = new_trace(TRACE_FIRST, plan);
+    if (engine->options.count) trace->counted = count_trace(engine, &plan, COUNT_FIRST);
     uint64_t start = engine_nanoseconds();
     for (;;) {
         uint32_t times = unrolled(&plan, trace->guest_insns);
-        KirBlock *kir = translate_path(engine, plan.blocks, plan.path, times);
+        KirBlock *kir = translate_path(engine, plan.blocks, plan.path, times, trace->counted ? trace->counted->blocks : NULL);
         trace->rounds = times;
         size_t code = 1024 + kir->count * 16u, data = 1024 + kir->exit_count * 2u * sizeof(ExitRecord) + kir->count * 4u;
         CodeMemory room;
@@ -307,8 +319,9 @@ fail:
     return NULL;
 }
 
-Trace *trace_make_second(Engine *engine, TracePlan plan, const TraceResult *result, Reason *reason) {
+Trace *trace_make_second(Engine *engine, TracePlan plan, Counted *counted, const TraceResult *result, Reason *reason) {
     Trace *trace = new_trace(TRACE_SECOND, plan);
+    trace->counted = counted;
     size_t code = result->object_size + 64u * result->exit_count + 256, data = 256 + result->exit_count * sizeof(ExitRecord) * 2u;
     CodeMemory room;
     *reason = REASON_CACHE_FULL;

@@ -49,6 +49,7 @@ typedef struct Trace {
     uint8_t looks;        // in vain, for an answer or for the chance to ask
     uint64_t compile_ns;
     uint8_t *data, *data_end;
+    struct Counted *counted, *counted_second; // count.h; of this form, and of the one that was asked for
 } Trace;
 
 typedef struct TraceCache {
@@ -65,14 +66,14 @@ enum { TRACE_LINE = 64 };
 // `bytes` of code and as much data lie at memory->code, memory->data already.
 void trace_cache_init(TraceCache *cache);
 // Forgets all traces; the blocks go too.
-void trace_cache_reset(TraceCache *cache);
+void trace_cache_reset(Engine *engine);
 const Trace *trace_at_host(const TraceCache *cache, const uint8_t *address);
 Trace *trace_by_id(const TraceCache *cache, uint64_t id);
 
 // Makes the first form and puts it into use. Takes over the plan. NULL and *reason if not.
 Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason);
 // Puts the optimizer's object into use, in place of what the head has now. Takes over the plan.
-Trace *trace_make_second(Engine *engine, TracePlan plan, const TraceResult *result, Reason *reason);
+Trace *trace_make_second(Engine *engine, TracePlan plan, struct Counted *counted, const TraceResult *result, Reason *reason);
 // The head goes back to its own code.
 void trace_retire(Engine *engine, Trace *trace, Reason reason);
 // The block's code has changed: so have all traces that contain it.
@@ -107,7 +108,7 @@ typedef struct Optimizer {
     uint32_t passed;  // chances to take answers
 } Optimizer;
 // Asks for a second form of the trace with this id; with `wait`, waits for the answer and takes it in.
-Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, bool wait);
+Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, struct Counted *counted, bool wait);
 // Takes in what has come.
 void optimizer_take(Engine *engine);
 // A first form that will not get a second one is entered behind its counter.

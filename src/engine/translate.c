@@ -25,6 +25,8 @@ static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode
     if (engine->hooks.image) kir->image_valid = engine->hooks.image(pc, &kir->image_base);
     KirBuilder builder;
     kir_builder_init(&builder, kir);
+    Counted *counted = for_block && engine->options.count ? count_block(engine, pc) : NULL;
+    if (counted) kir_count(&builder, (uintptr_t)counted->blocks);
     GuestTranslation t = {.builder = &builder,
                           .pc = pc,
                           .mode = mode,
@@ -35,6 +37,7 @@ static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode
     t.size = code_begin(engine, pc, max_insns, for_block);
     t.bytes = engine->code.bytes;
     engine->guest->translate(&t);
+    if (counted) counted->insns[0] = kir->guest_insns;
     engine->counters.kir_insns_built += kir->count;
     dump_guest_code(engine, kir, t.bytes, t.size);
     dump_kir(engine, kir, false);
@@ -43,11 +46,12 @@ static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode
     return kir;
 }
 
-KirBlock *engine_raw_kir(Engine *engine, Arena *arena, const Block *block) {
+KirBlock *engine_raw_kir(Engine *engine, Arena *arena, const Block *block, KirCount *count) {
     KirBlock *kir = kir_block_new(arena, &engine->guest->world, block->pc, block->mode);
     kir->pinned = host_pinned(engine->host);
     KirBuilder builder;
     kir_builder_init(&builder, kir);
+    if (count) kir_count(&builder, (uintptr_t)count);
     GuestTranslation t = {.builder = &builder,
                           .pc = block->pc,
                           .bytes = block->code,
@@ -65,11 +69,11 @@ KirBlock *engine_raw_kir(Engine *engine, Arena *arena, const Block *block) {
     return kir;
 }
 
-KirBlock *translate_path(Engine *engine, Block *const *blocks, uint32_t count, uint32_t times) {
+KirBlock *translate_path(Engine *engine, Block *const *blocks, uint32_t count, uint32_t times, KirCount *counts) {
     arena_reset(&engine->scratch);
     const KirBlock *kirs[HOT_MAX_BLOCKS];
     for (uint32_t i = 0; i < count * times; i++)
-        kirs[i] = i < count ? engine_raw_kir(engine, &engine->scratch, blocks[i]) : kirs[i - count];
+        kirs[i] = i < count ? engine_raw_kir(engine, &engine->scratch, blocks[i], counts ? &counts[i] : NULL) : kirs[i - count];
     unsigned joined;
     KirBlock *path = kir_path(&engine->scratch, kirs, count * times, &joined);
     kir_optimise(path, engine->options.disabled_passes | engine->skipped_passes);
@@ -129,7 +133,7 @@ static void flush(Engine *engine) {
     engine->counters.code_flushes++;
     engine->epoch++;
     engine->block_epoch++;
-    if (engine->tracing) trace_cache_reset(&engine->traces);
+    if (engine->tracing) trace_cache_reset(engine);
     block_table_reset(&engine->blocks);
     code_memory_reset(&engine->memory);
     arena_reset(&engine->kir);

@@ -197,5 +197,6 @@ void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, C
     freshen(child);
     engine_forget_code(engine);
     optimizer_after_fork(engine);
+    if (engine->options.count) count_restart(engine);
     engine->recording = false;
 }

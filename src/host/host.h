@@ -21,6 +21,14 @@ typedef struct ExitRecord {
     struct ExitRecord *next; // in linked->incoming
 } ExitRecord;
 
+// What the exits of traces are where executions are counted (EngineOptions.count). `part`: how many of the code's COUNTs stand before
+// it; in the second form, one more than the block's number.
+typedef struct CountedExit {
+    ExitRecord record;
+    uint64_t count;
+    uint32_t part;
+} CountedExit;
+
 // The counter of a block that may become the head of a trace, or of a trace that may get a better form. Lies in the data arena. It is
 // counted down at each execution; below zero the code is left with HOST_EXIT of this record. Counts of several threads may be lost.
 typedef struct HeadRecord {

@@ -41,6 +41,7 @@ static KirValue no_value(const Eval *v) { bug("operation %s has no value to comp
     KirValue kir_eval_##e(const Eval *v) { return no_value(v); }
 NO_VALUE(NOP)
 NO_VALUE(INSN)
+NO_VALUE(COUNT)
 NO_VALUE(CONSTV)
 NO_VALUE(GET)
 NO_VALUE(SET)

@@ -174,12 +174,17 @@ static InterpOutcome walk(Run *run) {
     Cpu *cpu = run->cpu;
     const KirBlock *block = run->block;
     KirValue *values = run->values;
+    KirCount *count = &(KirCount){0};
     for (uint32_t i = 0; i < block->count; i++) {
         const KirInsn *insn = &block->insns[i];
         run->at = i;
         switch (insn->op) {
         case KIR_NOP: break;
         case KIR_INSN: cpu->pc = insn->imm; break;
+        case KIR_COUNT:
+            count = (KirCount *)(uintptr_t)insn->imm;
+            count->executed++;
+            break;
         case KIR_CONST: values[i] = (KirValue){.u64 = {insn->imm, 0}}; break;
         case KIR_CONSTV: values[i] = (KirValue){.u64 = {block->wides[insn->a].lo, block->wides[insn->a].hi}}; break;
         case KIR_GET: values[i] = get_global(cpu, &block->world->globals[insn->a]); break;
@@ -199,6 +204,7 @@ static InterpOutcome walk(Run *run) {
         case KIR_EXIT_IF_IND:
             if (!values[insn->a].i) break;
             bring_home(run);
+            count->left_indirectly++;
             cpu->pc = values[insn->b].i;
             return INTERP_CONTINUE;
         case KIR_POLL:
@@ -206,7 +212,10 @@ static InterpOutcome walk(Run *run) {
             break;
         case KIR_EXIT: return take_exit(run, insn->a);
         case KIR_EXIT_COND: return take_exit(run, values[insn->a].i ? insn->b : insn->c);
-        case KIR_EXIT_IND: cpu->pc = values[insn->a].i; return INTERP_CONTINUE;
+        case KIR_EXIT_IND:
+            count->left_indirectly++;
+            cpu->pc = values[insn->a].i;
+            return INTERP_CONTINUE;
         default: evaluate(run, insn); break;
         }
     }

@@ -107,6 +107,8 @@ void kir_insn_start(KirBuilder *b, uint64_t pc, unsigned bytes) {
     kir_append(b->block, (KirInsn){.op = KIR_INSN, .aux = (uint16_t)bytes, .c = KIR_NONE, .imm = pc});
 }
 
+void kir_count(KirBuilder *b, uint64_t address) { kir_append(b->block, (KirInsn){.op = KIR_COUNT, .c = KIR_NONE, .imm = address}); }
+
 KirRef kir_get(KirBuilder *b, unsigned global) {
     KirRef known = b->current[global];
     if (known != KIR_NONE) return known;
@@ -263,6 +265,7 @@ KirRef kir_rebuild(KirBuilder *b, const KirBlock *from, const KirInsn *insn, con
     switch (t.op) {
     case KIR_NOP: return KIR_NONE;
     case KIR_INSN: kir_insn_start(b, t.imm, t.aux); return KIR_NONE;
+    case KIR_COUNT: kir_count(b, t.imm); return KIR_NONE;
     case KIR_CONST: return t.aux == KIR_IMAGE ? kir_image(b, t.imm) : kir_const(b, (KirType)t.type, t.imm);
     case KIR_CONSTV: {
         KirWide wide = from->wides[t.a];

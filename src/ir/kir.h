@@ -236,6 +236,11 @@ typedef struct KirExit {
     uint64_t link;
 } KirExit;
 
+// What COUNT counts: executions, and how often the block was left indirectly after it. Additions are not atomic.
+typedef struct KirCount {
+    uint64_t executed, left_indirectly;
+} KirCount;
+
 // A guest register as KIR sees it. Offsets count from the start of the guest's state (Cpu.guest).
 typedef struct KirGlobal {
     const char *name;
@@ -315,6 +320,7 @@ KirBlock *kir_block_new(Arena *arena, const KirWorld *world, uint64_t pc, uint32
 void kir_builder_init(KirBuilder *b, KirBlock *block);
 
 void kir_insn_start(KirBuilder *b, uint64_t pc, unsigned bytes); // INSN marker
+void kir_count(KirBuilder *b, uint64_t address);                 // of a KirCount
 KirRef kir_const(KirBuilder *b, KirType type, uint64_t value);   // value is cut to the type
 KirRef kir_image(KirBuilder *b, uint64_t address);               // i64; KIR_IMAGE if block->image_valid, else plain
 KirRef kir_constv(KirBuilder *b, KirType type, uint64_t lo, uint64_t hi);

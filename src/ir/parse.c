@@ -327,6 +327,14 @@ static bool parse_const(Parser *p, KirInsn *insn) {
     return true;
 }
 
+static bool parse_count(Parser *p, KirInsn *insn) {
+    uint64_t address;
+    insn->c = KIR_NONE;
+    if (!read_number(p, &address)) return false;
+    insn->imm = address;
+    return true;
+}
+
 static bool parse_constv(Parser *p, KirInsn *insn) {
     insn->b = insn->c = KIR_NONE;
     return expect(p, "$") && read_u32(p, &insn->a);
@@ -372,6 +380,7 @@ static bool parse_insn(Parser *p, bool has_result) {
     bool ok = op == KIR_CONST    ? parse_const(p, &insn)
               : op == KIR_CONSTV ? parse_constv(p, &insn)
               : op == KIR_INSN   ? parse_start(p, &insn)
+              : op == KIR_COUNT  ? parse_count(p, &insn)
                                  : parse_operands(p, &insn);
     if (!ok || (implied && !implied_type(p, &insn))) return false;
     if (has_result != (kir_result_type_of(&insn) != KIR_VOID)) return fail(p, has_result ? "no result" : "result unnamed");

@@ -188,6 +188,7 @@ static void put_insn(KirText *out, const KirBlock *block, uint32_t number) {
     if (kir_op_facts[insn->op].free_type && insn->op != KIR_SET && insn->op != KIR_STORE) put(out, ".%s", type ? type : "?");
     switch (insn->op) {
     case KIR_INSN: put(out, " %#" PRIx64 ", %u", insn->imm, insn->aux); break;
+    case KIR_COUNT: put(out, " %#" PRIx64, insn->imm); break;
     case KIR_CONST:
         put(out, " ");
         put_address(out, block, insn->aux == KIR_IMAGE, insn->imm);

@@ -292,7 +292,7 @@ bool kir_verify(const KirBlock *block, char *error, size_t error_size) {
         if (!check_insn(&v)) return false;
         uint8_t op = block->insns[v.at].op;
         if (op == KIR_INSN) started = true;
-        if (!started && op != KIR_NOP) return fail(&v, "before the first insn");
+        if (!started && op != KIR_NOP && op != KIR_COUNT) return fail(&v, "before the first insn");
     }
     return check_faults(&v);
 }

@@ -7,6 +7,7 @@
 //
 // A way out of the trace is a block of its own, never the likely one: it stores the dirty globals that are not pinned and ends with a
 // tail call of `kiln_exit_N`, the code found in the indirect-branch cache, or the stub for what the cache does not know.
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include "opt/lower.h"
@@ -174,6 +175,7 @@ static void lower_conditional(Lower *l, const KirInsn *insn) {
 // The thread's cache may be exchanged for an empty one at any moment: its address is read once.
 static void leave_indirect(Lower *l, LLVMValueRef pc, KirJumpHint hint) {
     const TraceLayout *layout = &l->request->layout;
+    if (l->counted) count_at(l, l->counted + offsetof(KirCount, left_indirectly));
     LLVMTypeRef i64 = llvm_type(l, KIR_I64), i8 = llvm_type(l, KIR_I8);
     store_dirty(l, &l->dirty, false);
     LLVMValueRef cache = load_cpu(l, l->ptr, layout->ibc, "ibc");

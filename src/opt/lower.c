@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The function of a trace: its frame, the copies of globals, and the operations of each block.
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include "opt/lower.h"
@@ -234,6 +235,20 @@ static void make_copies(Lower *l) {
         if (l->copy[i]) write_global(l, i, l->argument[i] >= 0 ? l->args[l->argument[i]] : load_home(l, i));
 }
 
+// ---- counting -----------------------------------------------------------------------------------------------------------------
+void count_at(Lower *l, uint64_t address) {
+    LLVMValueRef counter = LLVMConstIntToPtr(const_int(l, KIR_I64, address), l->ptr);
+    LLVMValueRef load = LLVMBuildLoad2(l->builder, l->types[KIR_I64], counter, "count");
+    LLVMValueRef sum = LLVMBuildAdd(l->builder, mark_cpu_access(l, load), const_int(l, KIR_I64, 1), "");
+    mark_cpu_access(l, LLVMBuildStore(l->builder, sum, counter));
+}
+
+static void lower_count(Lower *l, uint64_t address) {
+    if (l->uncounted) return;
+    l->counted = address;
+    count_at(l, address + offsetof(KirCount, executed));
+}
+
 // ---- operations ---------------------------------------------------------------------------------------------------------------
 static bool is_value_operation(const KirInsn *insn) {
     return !(kir_op_info[insn->op].flags &
@@ -276,6 +291,7 @@ static void lower_insn(Lower *l, const KirInsn *insn) {
     switch (insn->op) {
     case KIR_NOP: break;
     case KIR_INSN: l->insn_pc = insn->imm; break;
+    case KIR_COUNT: lower_count(l, insn->imm); break;
     case KIR_CONST: *result = lower_constant(l, insn); break;
     case KIR_CONSTV: *result = lower_wide_constant(l, insn); break;
     case KIR_GET: *result = get(l, insn); break;
@@ -304,6 +320,7 @@ static void lower_block(Lower *l, uint32_t number) {
     l->block = number;
     l->kir = l->request->blocks[number].kir;
     l->insn_pc = l->kir->pc;
+    l->counted = 0;
     l->dirty = l->blocks[number].dirty;
     l->values = arena_alloc(l->arena, l->kir->count * sizeof *l->values);
     l->exact = arena_alloc(l->arena, l->kir->count * sizeof *l->exact);

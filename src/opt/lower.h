@@ -86,6 +86,8 @@ typedef struct Lower {
     const KirBlock *kir;
     uint32_t index;        // of the instruction
     uint64_t insn_pc;      // of the guest instruction
+    uint64_t counted;      // address of the KirCount of its last COUNT; 0: there was none
+    bool uncounted;        // COUNTs are left out
     LLVMValueRef *values;  // by KirRef
     bool *exact;           // by KirRef: somebody looks at the bits of a NaN (mark_exact_values)
     bool *neutral;         // by KirRef: part of a neutral stretch (flags.c)
@@ -124,6 +126,8 @@ LLVMValueRef mark_guest_access(Lower *l, LLVMValueRef access);
 // What the global holds now.
 LLVMValueRef read_global(Lower *l, unsigned global);
 void write_global(Lower *l, unsigned global, LLVMValueRef value);
+// Increments the counter at this address.
+void count_at(Lower *l, uint64_t address);
 // Brings the homes of all dirty globals up to date; stores_pinned: the pinned ones too.
 void store_dirty(Lower *l, const GlobalSet *dirty, bool pinned);
 void reload_globals(Lower *l);

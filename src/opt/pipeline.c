@@ -201,6 +201,8 @@ typedef struct Job {
     Arena *arena;
     TraceResult *result;
     LLVMTargetMachineRef machine;
+    uint64_t start;    // CPU time
+    bool text, object; // what is to be made
     Lower lower;
 } Job;
 
@@ -208,7 +210,7 @@ static void *copy_to_arena(Arena *arena, const void *data, size_t size) {
     return memcpy(arena_alloc_raw(arena, size + 1), data, size);
 }
 
-static bool wants_text(const Job *job) { return job->request->options & TRACE_WANT_TEXT; }
+static bool wants_text(const Job *job) { return job->text; }
 
 static void keep_text(Job *job, unsigned which) {
     if (!wants_text(job)) return;
@@ -250,6 +252,7 @@ static bool run_passes(Job *job) {
 }
 
 static bool keep_object(Job *job) {
+    if (!job->object) return true;
     LLVMMemoryBufferRef buffer = emit(job->machine, job->lower.module, LLVMObjectFile);
     if (!buffer) return false;
     size_t size = LLVMGetBufferSize(buffer);
@@ -296,6 +299,30 @@ static uint64_t cpu_time(void) {
 // Registers that are exact at every fault are not there yet.
 static bool is_supported(const TraceRequest *request) { return request->assumptions & TRACE_NO_FAULT_HANDLER; }
 
+static bool is_counted(const TraceRequest *request) {
+    for (uint32_t i = 0; i < request->block_count; i++)
+        for (uint32_t j = 0; j < request->blocks[i].kir->count; j++)
+            if (request->blocks[i].kir->insns[j].op == KIR_COUNT) return true;
+    return false;
+}
+
+// Without the object: without what counts, too.
+static Reason compile_once(Job *job, bool text, bool object) {
+    job->text = text;
+    job->object = object;
+    job->lower = (Lower){.request = job->request,
+                         .arena = job->arena,
+                         .features = features_for(job->request->options),
+                         .context = LLVMContextCreate(),
+                         .uncounted = !object};
+    LLVMContextSetDiagnosticHandler(job->lower.context, on_diagnostic, job->compiler);
+    LLVMContextSetDiscardValueNames(job->lower.context, !text);
+    Reason reason = compile(job);
+    LLVMDisposeModule(job->lower.module);
+    LLVMContextDispose(job->lower.context);
+    return reason;
+}
+
 static Reason guarded_compile(Job *job) {
     Compiler *compiler = job->compiler;
     compiler->failed = false;
@@ -304,27 +331,23 @@ static Reason guarded_compile(Job *job) {
         return REASON_LLVM_ERROR; // module and context are lost
     }
     running = compiler;
-    job->lower.context = LLVMContextCreate();
-    LLVMContextSetDiagnosticHandler(job->lower.context, on_diagnostic, compiler);
-    LLVMContextSetDiscardValueNames(job->lower.context, !wants_text(job));
-    Reason reason = compile(job);
-    LLVMDisposeModule(job->lower.module);
-    LLVMContextDispose(job->lower.context);
+    Reason reason = REASON_NONE;
+    // What is read is the trace as it runs where nobody counts.
+    bool text = job->request->options & TRACE_WANT_TEXT, twice = text && is_counted(job->request);
+    if (twice) reason = compile_once(job, true, false);
+    if (twice) job->start = cpu_time();
+    if (reason == REASON_NONE) reason = compile_once(job, text && !twice, true);
     running = NULL;
     return reason;
 }
 
 void compile_trace(Compiler *compiler, const TraceRequest *request, Arena *arena, TraceResult *result) {
-    uint64_t start = cpu_time();
     *result = (TraceResult){.id = request->id};
     Job *job = arena_alloc(arena, sizeof *job);
-    *job = (Job){.compiler = compiler, .request = request, .arena = arena, .result = result};
-    job->lower.request = request;
-    job->lower.arena = arena;
-    job->lower.features = features_for(request->options);
+    *job = (Job){.compiler = compiler, .request = request, .arena = arena, .result = result, .start = cpu_time()};
     result->reason = is_supported(request) ? guarded_compile(job) : REASON_UNSUPPORTED;
     if (result->reason != REASON_NONE) result->object = NULL, result->object_size = 0;
     else result->exits = job->lower.exits, result->exit_count = job->lower.exit_count;
     result->fallbacks = job->lower.fallbacks;
-    result->compile_ns = cpu_time() - start;
+    result->compile_ns = cpu_time() - job->start;
 }

@@ -556,6 +556,8 @@ static void test_classes(Random *r) {
     if (!one_in(r, 3)) set(r, global, value(r, KIR_I64));
 }
 
+static KirCount count; // nobody looks at it
+
 static void any_operation(Random *r) {
     switch (below(r, 24)) {
     case 0:
@@ -566,6 +568,7 @@ static void any_operation(Random *r) {
     case 5:
         if (one_in(r, 2)) emit(r, KIR_FENCE, KIR_VOID, below(r, 32), KIR_NONE, KIR_NONE, KIR_NONE);
         else if (one_in(r, 2)) append(r, KIR_POLL, 0, new_exit(r), KIR_NONE, KIR_NONE);
+        else if (one_in(r, 3)) kir_append(r->block, (KirInsn){.op = KIR_COUNT, .c = KIR_NONE, .imm = (uintptr_t)&count});
         else if (one_in(r, 2)) append(r, KIR_NOP, 0, KIR_NONE, KIR_NONE, KIR_NONE);
         else if (one_in(r, 2)) quiet_comparison(r);
         else test_classes(r);
@@ -573,7 +576,7 @@ static void any_operation(Random *r) {
     default: break;
     }
     KirOp op;
-    do op = (KirOp)(KIR_ADD + below(r, (r->scalar ? KIR_FSETROUND + 1 : KIR_OP_COUNT) - KIR_ADD));
+    do op = (KirOp)(KIR_ADD + below(r, (r->scalar ? KIR_FSETROUND + 1 : KIR_EXIT_IF) - KIR_ADD));
     while (kir_op_info[op].flags & ~(KIR_FLAG_PURE | KIR_FLAG_FPENV) || (r->scalar && op >= KIR_PAIR && op <= KIR_HI64));
     value_operation(r, op);
 }

@@ -95,12 +95,13 @@ static void cold_exit(Emit *e, const Cold *cold) {
 }
 
 static ExitRecord *new_record(Emit *e, const KirExit *exit) {
-    ExitRecord *record = code_data_alloc(e->memory, sizeof *record);
+    ExitRecord *record = code_data_alloc(e->memory, e->counts_exits ? sizeof(CountedExit) : sizeof *record);
     if (!record) {
         e->c.overflow = true;
         return NULL;
     }
     record->exit = *exit;
+    if (e->counts_exits) ((CountedExit *)record)->part = e->parts;
     e->exits = grow(e, e->exits, e->exit_count, &e->exit_capacity, sizeof *e->exits);
     e->exits[e->exit_count++] = record;
     return record;
@@ -124,9 +125,35 @@ static void align_displacement(Emit *e, uint8_t *from, unsigned opcode_bytes) {
     e->c.p += length;
 }
 
+static void count_exit(Emit *e, ExitRecord *record) {
+    if (record) x_alu_mi(&e->c, X_ADD, 1, mem_rip(&((CountedExit *)record)->count), 1);
+}
+
+// Counts, then jumps: the jump that is patched is here.
+static void cold_counted_exit(Emit *e, const Cold *cold) {
+    ExitRecord *record = (ExitRecord *)(uintptr_t)cold->data;
+    if (!record) return;
+    count_exit(e, record);
+    align_displacement(e, e->c.p, 1);
+    uint8_t *jump = x_jmp(&e->c, NULL);
+    if (cold->regs[0]) record->jump = jump;
+    x_bind(&e->c, jump, e->c.p);
+    cold_exit(e, cold);
+}
+
 static void exit_jump(Emit *e, const KirExit *exit, uint8_t *from, int cc, bool linkable) {
     ExitRecord *record = new_record(e, exit);
     linkable &= exit->kind == KIR_EXIT_DIRECT;
+    if (e->counts_exits && cc >= 0) {
+        Cold *cold = cold_path(e, cold_counted_exit, x_jcc(&e->c, (X86Cond)cc, NULL));
+        cold->data = record;
+        cold->regs[0] = linkable;
+        return;
+    }
+    if (e->counts_exits) {
+        count_exit(e, record);
+        from = e->c.p;
+    }
     if (linkable) align_displacement(e, from, cc < 0 ? 1 : 2);
     uint8_t *jump = cc < 0 ? x_jmp(&e->c, NULL) : x_jcc(&e->c, (X86Cond)cc, NULL);
     Cold *cold = cold_path(e, cold_exit, jump);
@@ -179,8 +206,22 @@ static void emit_exit(Emit *e, const KirInsn *insn) {
     exit_always(e, insn->a);
 }
 
-// Goes on at the guest pc in rax. All temporaries are free. An entry has 16 bytes, the index is the pc's low bits.
-static void look_up_target(Code *c, const Host *host, KirJumpHint hint) {
+// Increments the counter at an address that may be anywhere.
+static void count_at(Code *c, unsigned temporary, uint64_t address) {
+    x_mov_ri(c, temporary, address);
+    x_alu_mi(c, X_ADD, 1, mem_base(temporary, 0), 1);
+}
+
+static void emit_count(Emit *e, const KirInsn *insn) {
+    e->counted = insn->imm;
+    e->parts++;
+    count_at(&e->c, temp_gpr(e), insn->imm + offsetof(KirCount, executed));
+}
+
+// Goes on at the guest pc in rax. All temporaries are free. An entry has 16 bytes, the index is the pc's low bits. `counted`: where that
+// is counted (a KirCount), 0: nowhere.
+static void look_up_target(Code *c, const Host *host, KirJumpHint hint, uint64_t counted) {
+    if (counted) count_at(c, R10, counted + offsetof(KirCount, left_indirectly));
     unsigned step_log2 = host->guest->min_insn_bytes == 4 ? 2 : 1;
     x_mov_rr(c, 0, R10, RAX);
     x_alu_ri(c, X_AND, 0, R10, (CPU_IBC_ENTRIES - 1) << step_log2);
@@ -195,24 +236,27 @@ static void look_up_target(Code *c, const Host *host, KirJumpHint hint) {
 void emit_exit_indirect(Emit *e, KirRef pc, KirJumpHint hint) {
     unsigned reg = use_gpr(e, pc);
     if (reg != RAX) x_mov_rr(&e->c, 1, RAX, reg);
-    look_up_target(&e->c, e->host, hint);
+    look_up_target(&e->c, e->host, hint, e->counted);
 }
 
 static void cold_exit_indirect(Emit *e, const Cold *cold) {
     if (cold->regs[0] != RAX) x_mov_rr(&e->c, 1, RAX, cold->regs[0]);
-    look_up_target(&e->c, e->host, (KirJumpHint)e->insns[cold->index].aux);
+    look_up_target(&e->c, e->host, (KirJumpHint)e->insns[cold->index].aux, (uint64_t)(uintptr_t)cold->data);
 }
 
 static void emit_exit_if_ind(Emit *e, const KirInsn *insn) {
     unsigned pc = use_gpr(e, insn->b); // first: what it takes to bring it there may change the flags
     X86Cond cc = emit_condition(e, insn->a);
-    cold_path(e, cold_exit_indirect, x_jcc(&e->c, cc, NULL))->regs[0] = (uint8_t)pc;
+    Cold *cold = cold_path(e, cold_exit_indirect, x_jcc(&e->c, cc, NULL));
+    cold->regs[0] = (uint8_t)pc;
+    cold->data = (void *)(uintptr_t)e->counted;
 }
 
 // ---- one instruction ----------------------------------------------------------------------------------------------------------
 static void emit_effect(Emit *e, KirRef v, const KirInsn *insn) {
     switch (insn->op) {
     case KIR_INSN: e->insn_pc = insn->imm; break;
+    case KIR_COUNT: emit_count(e, insn); break;
     case KIR_SET: emit_set(e, insn->a, insn->b); break;
     case KIR_STORE: emit_store(e, insn); break;
     case KIR_FENCE: emit_fence(e, insn); break;
@@ -379,6 +423,7 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, const Hea
     e.start = (uint8_t *)(((uintptr_t)memory->code_next + 15) & ~(uintptr_t)15);
     e.c = (Code){.p = e.start, .end = memory->code_end, .write_delta = memory->write_delta, .avx = host->features.avx};
     e.cold_tail = &e.cold;
+    e.counts_exits = head && host->options->count;
     e.values = arena_alloc_raw(scratch, kir->count * sizeof *e.values);
     alloc_start(&e);
     plan(&e);

@@ -123,6 +123,9 @@ struct Emit {
     ExitRecord **exits;
     uint32_t exit_count, exit_capacity;
     uint32_t fallbacks, helper_calls;
+    bool counts_exits;
+    uint64_t counted; // address in the last COUNT; 0: there was none
+    uint32_t parts;   // COUNTs so far
     // Set by alloc_start; not zeroed with the rest, as they are most of it.
     KirRef slot_value[CPU_SPILL_SLOTS];
     KirRef home_value[MAX_GLOBALS];

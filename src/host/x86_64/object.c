@@ -10,7 +10,8 @@
 //
 // Undefined symbols are kiln_exit_N (slot N; the stub itself where the exit is never linked), kiln_exit_indirect and kiln_exit_return.
 // Where one jump alone leads to an exit that may be linked, and can be redirected by itself, it does without the slot: a taken jump less,
-// which also leaves the processor's memory of past jumps to those that tell something.
+// which also leaves the processor's memory of past jumps to those that tell something. Where exits are counted all have their slot, of 16
+// bytes, in which an addition precedes the jump.
 // Relocations are relative to themselves (PC32, PLT32). Anything else is refused, and every number is checked: the object comes from
 // another process.
 #include <elf.h>
@@ -19,7 +20,7 @@
 #include <string.h>
 #include "host/x86_64/emit.h"
 
-enum { CACHE_LINE = 64, SLOT_BYTES = 8, STUB_BYTES = 16, MAX_SECTIONS = 256 };
+enum { CACHE_LINE = 64, SLOT_BYTES = 8, COUNTED_SLOT_BYTES = 16, STUB_BYTES = 16, MAX_SECTIONS = 256 };
 
 typedef struct Object {
     const uint8_t *data;
@@ -105,6 +106,8 @@ static const char *symbol_name(const Object *o, const Elf64_Sym *symbol) {
 // ---- symbols and relocations --------------------------------------------------------------------------------------------------
 static bool can_be_linked(const TraceExit *exit) { return exit->kind == TRACE_EXIT_LINK; }
 
+static size_t slot_bytes(const Placing *p) { return p->host->options->count ? COUNTED_SLOT_BYTES : SLOT_BYTES; }
+
 // The number in "kiln_exit_N"; NO_EXIT: it is none.
 #define NO_EXIT UINT32_MAX
 static uint32_t exit_number(const Placing *p, const char *name) {
@@ -121,7 +124,7 @@ static const uint8_t *exit_address(const Placing *p, const char *name) {
     if (!strcmp(name, "kiln_exit_return")) return p->host->exit_return_stored;
     uint32_t number = exit_number(p, name);
     if (number == NO_EXIT) return NULL;
-    return can_be_linked(&p->result->exits[number]) ? p->slots + number * SLOT_BYTES : p->stubs + number * STUB_BYTES;
+    return can_be_linked(&p->result->exits[number]) ? p->slots + number * slot_bytes(p) : p->stubs + number * STUB_BYTES;
 }
 
 static const uint8_t *symbol_address(const Placing *p, uint64_t number) {
@@ -144,7 +147,7 @@ static uint32_t exit_of_symbol(const Placing *p, uint64_t number) {
 // `at` is the displacement of the only jump to the exit, and can be redirected: one store does it, or nobody else runs the code.
 static bool is_own_jump(const Placing *p, uint32_t exit, const uint8_t *at, const uint8_t *section, int64_t addend) {
     if (exit == NO_EXIT || p->jumps[exit] != 1 || addend != -4 || !can_be_linked(&p->result->exits[exit])) return false;
-    if (at - section < 2 || (((uintptr_t)at & 7) > 4 && !p->host->private_memory)) return false;
+    if (p->host->options->count || at - section < 2 || (((uintptr_t)at & 7) > 4 && !p->host->private_memory)) return false;
     const uint8_t *opcode = at + p->memory->write_delta - 2;
     return opcode[1] == 0xe9 || (opcode[0] == 0x0f && (opcode[1] & 0xf0) == 0x80);
 }
@@ -207,14 +210,21 @@ static bool write_exits(Placing *p, Arena *scratch) {
     p->records = arena_alloc(scratch, (count + 1) * sizeof *p->records);
     p->jumps = arena_alloc(scratch, (count + 1) * sizeof *p->jumps);
     for (uint32_t i = 0; i < count; i++) {
-        ExitRecord *record = p->records[i] = code_data_alloc(p->memory, sizeof *record);
+        bool counts = p->host->options->count;
+        ExitRecord *record = p->records[i] = code_data_alloc(p->memory, counts ? sizeof(CountedExit) : sizeof *record);
         if (!record) return false;
         Code c = {.p = p->stubs + i * STUB_BYTES, .end = p->stubs + (i + 1) * STUB_BYTES, .write_delta = p->memory->write_delta};
         record->exit = p->result->exits[i].exit;
         record->stub = c.p;
         x_lea(&c, 1, RAX, mem_rip(record));
         x_jmp(&c, p->host->exit);
-        c = (Code){.p = p->slots + i * SLOT_BYTES, .end = p->slots + (i + 1) * SLOT_BYTES, .write_delta = p->memory->write_delta};
+        size_t slot = slot_bytes(p);
+        c = (Code){.p = p->slots + i * slot, .end = p->slots + (i + 1) * slot, .write_delta = p->memory->write_delta};
+        if (counts) {
+            CountedExit *counted = (CountedExit *)record;
+            counted->part = p->result->exits[i].block + 1;
+            x_alu_mi(&c, X_ADD, 1, mem_rip(&counted->count), 1); // 8 bytes
+        }
         uint8_t *displacement = x_jmp(&c, record->stub);
         if (can_be_linked(&p->result->exits[i])) record->jump = displacement;
     }
@@ -249,7 +259,7 @@ static bool copy_faults(const Placing *p, Arena *scratch, const uint8_t *code, H
 static size_t round_up(size_t size, size_t unit) { return (size + unit - 1) & ~(unit - 1); }
 
 static bool reserve(Placing *p, size_t sections) {
-    size_t slots = round_up(sections, SLOT_BYTES), stubs = slots + (size_t)p->result->exit_count * SLOT_BYTES;
+    size_t slot = slot_bytes(p), slots = round_up(sections, slot), stubs = slots + (size_t)p->result->exit_count * slot;
     p->size = stubs + (size_t)p->result->exit_count * STUB_BYTES;
     p->start = (uint8_t *)round_up((uintptr_t)p->memory->code_next, CACHE_LINE);
     p->slots = p->start + slots;

@@ -174,7 +174,8 @@ static void plan_instruction(Plan *p, uint32_t at, uint32_t *next_fault) {
     }
     switch (insn.op) {
     case KIR_NOP:
-    case KIR_INSN: return;
+    case KIR_INSN:
+    case KIR_COUNT: return;
     case KIR_SET: plan_set(p, at, &insn); return;
     case KIR_GET: {
         value->xmm = is_vector_type((KirType)insn.type);

@@ -108,6 +108,7 @@ static bool step(Run *r, uint32_t at) {
     *result = (KirValue){0};
     switch (insn->op) {
     case KIR_NOP:
+    case KIR_COUNT:
     case KIR_INSN: return false;
     case KIR_FENCE: event(r, insn->aux); return false;
     case KIR_CONST: result->i = insn->imm; return false;
