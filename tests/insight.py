@@ -4,7 +4,11 @@
 
     tests/insight.py --kiln build/kiln --build build [--keep FOLDER]"""
 import argparse
+import json
+import os
 import re
+import shutil
+import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -80,6 +84,180 @@ def test_counters(kiln):
     check(second > 0, "second forms were counted")
 
 
+# ---- names for perf ------------------------------------------------------------------------------------------------------------
+
+NAME = re.compile(r"kiln enter and leave|(count )?([\w.@$*]+(\+0x[0-9a-f]+)?|0x[0-9a-f]+)|trace \S+ \((O|6|straight), \d+ blocks?, (first|second) form\)")
+
+
+def read_map(text):
+    """[(start, size, name)] of a perf map; every line is checked."""
+    rows = [re.fullmatch(r"([0-9a-f]+) ([0-9a-f]+) (.+)", line) for line in text.splitlines()]
+    check(rows and all(rows) and all(NAME.fullmatch(row[3]) for row in rows), f"perf map: {[r and r[0] for r in rows if not r or not NAME.fullmatch(r[3])][:3]}")
+    return [(int(row[1], 16), int(row[2], 16), row[3]) for row in rows if row]
+
+
+def read_dump(data):
+    """[(code address, size, name)] of a jitdump, and how many lines of debug information; everything is checked that perf relies on."""
+    magic, version, size, machine, _, pid, _, flags = struct.unpack_from("<IIIIIIQQ", data)
+    check((magic, version, size, machine, flags) == (0x4A695444, 1, 40, 62, 0), "jitdump: header")
+    at, before, last, codes, lines, described = size, 0, -1, [], 0, {}
+    while at < len(data):
+        kind, size, time = struct.unpack_from("<IIQ", data, at)
+        body = data[at + 16:at + size]
+        if not check(size >= 16 and at + size <= len(data) and time >= before and kind in (0, 2), f"jitdump: record at {at}: {kind}, {size}"):
+            break
+        if kind == 0:
+            its_pid, _, vma, address, code_size, index = struct.unpack_from("<IIQQQQ", body)
+            name, _, code = body[40:].partition(b"\0")
+            check(its_pid == pid and vma == address and len(code) == code_size and index > last, f"jitdump: {name}")
+            last = index
+            check(all(address <= line < address + code_size for line in described.pop(address, [])), f"jitdump: lines of {name} lie in it")
+            codes.append((address, code_size, name.decode()))
+        else:
+            address, count = struct.unpack_from("<QQ", body)
+            place, found = 16, []
+            for _ in range(count):
+                line, number, _ = struct.unpack_from("<Qii", body, place)
+                place = body.index(b"\0", place + 16) + 1
+                found.append(line)
+                lines += number >= 0
+            check(place == len(body) and not described, "jitdump: debug information comes before its code")
+            described[address] = found
+        at, before = at + size, time
+    return pid, codes, lines
+
+
+def test_perf_files(kiln, folder):
+    """The files by themselves, also of children, and after the process has become another program."""
+    program = kiln.kernel("sieve")
+    for options in (["-perfmap", "-jitdump"], ["--perfmap", "--jitdump"]):
+        done = kiln(*options, *ALL_TIERS, program, "1", cwd=folder)
+        dumps = list(folder.glob("jit-*.dump"))
+        if not check(done.status == 0 and len(dumps) == 1, f"{options}: {done.describe()}, {dumps}"):
+            continue
+        pid, codes, lines = read_dump(dumps[0].read_bytes())
+        path = Path(f"/tmp/perf-{pid}.map")
+        rows = read_map(path.read_text())
+        check(dumps[0].name == f"jit-{pid}.dump" and sorted(rows) == sorted(codes), "map and dump say the same")
+        check(any("main" in name and name.startswith("trace ") and "second form" in name for _, _, name in rows), "the hot loop is named")
+        check(lines > 50, f"{lines} lines of debug information")
+        path.unlink()
+        dumps[0].unlink()
+    forks = kiln.program(support.ROOT / "tests/prog/insight.c")
+    done = kiln("-perfmap", "-jitdump", forks, "fork", "exec", forks, "work", cwd=folder)
+    pids = [int(word) for word in done.output.split()]
+    check(done.status == 0 and len(pids) == 4 and len(set(pids)) == 2, f"fork, exec: {done.describe()} {done.output}")
+    for pid in set(pids):
+        rows, (owner, codes, _) = read_map(Path(f"/tmp/perf-{pid}.map").read_text()), read_dump((folder / f"jit-{pid}.dump").read_bytes())
+        check(owner == pid and sorted(rows) == sorted(codes), f"process {pid}: {len(rows)} and {len(codes)} pieces of code")
+        check(any(name.startswith("trace work") for _, _, name in rows), f"process {pid} has its own names")
+        Path(f"/tmp/perf-{pid}.map").unlink()
+        (folder / f"jit-{pid}.dump").unlink()
+
+
+def test_perf(kiln, folder):
+    """perf itself, where it is and may look."""
+    program, data = kiln.kernel("sieve"), folder / "perf.data"
+    perf = shutil.which("perf")
+    if not perf or support.run([perf, "record", "-e", "cpu-clock", "-o", data, "true"], 60).status != 0:
+        print("perf is not here, or may not look: its files were read by the test alone")
+        return
+    for options, clock in (("-perfmap", []), ("-jitdump", ["-k", "1"])):
+        done = support.run([perf, "record", "-e", "cpu-clock", "-F", "2000", *clock, "-o", data, kiln.path, options, program, "60"], 120, cwd=folder)
+        check(done.status == 0, f"perf record {options}: {done.describe()}")
+        shown = data
+        if options == "-jitdump":
+            shown = folder / "perf.jit.data"
+            done = support.run([perf, "inject", "--jit", "-i", data, "-o", shown], 120, cwd=folder)
+            check(done.status == 0, f"perf inject: {done.describe()}")
+        done = support.run([perf, "report", "--stdio", "--sort", "symbol", "-i", shown], 120, cwd=folder)
+        first = [line for line in done.output.splitlines() if line.strip() and not line.startswith("#")][:1]
+        check(first and "trace main" in first[0], f"perf report with {options}: {first}; {done.describe()}")
+    for path in Path("/tmp").glob("perf-*.map"):
+        if path.stat().st_mtime > data.stat().st_mtime - 120 and path.stat().st_uid == os.getuid() and "trace main" in path.read_text():
+            path.unlink()
+
+
+# ---- the report ----------------------------------------------------------------------------------------------------------------
+
+CHROMIUM = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+
+
+def data_of(page):
+    """What the page is made of."""
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def real(items):
+    return items[:-1]  # lists end with null
+
+
+def test_report(kiln, folder, keep):
+    program, path = kiln.kernel("strings"), folder / "report.html"
+    done = kiln("--report", "report.html", *ALL_TIERS, program, "2", cwd=folder)
+    check(done.status == 0 and path.exists() and not done.errors, f"--report: {done.describe()}")
+    check(done.output == kiln(program, "2").output, "a report changes nothing")
+    page = path.read_text(encoding="latin-1")
+    check(not re.search(r"""(src|href)=["']?https?:|@import|url\(http""", page), "nothing is loaded from elsewhere")
+    d = data_of(page)
+    traces, samples = real(d["traces"]), real(d["samples"])
+    counted = sum(samples[-1][1:])
+    interpreted = counters(kiln("--tier=interp", "--stats", program, "2"))["interp_insns"]
+    check(counted == interpreted, f"the report's sum of instructions: {counted}, {interpreted}")
+    check(sum(t["insns"] for t in traces if t["form"] == 1) == samples[-1][3], "first forms add up")
+    check(sum(t["insns"] for t in traces if t["form"] == 2) == samples[-1][4] > 0, "second forms add up")
+    for trace in traces:  # in a path each block is entered from the one before: what goes in comes out
+        blocks, exits = real(trace["blocks"]), real(trace["exits"])
+        if len({b["next"] for b in blocks}) != len(blocks) or trace["loop"] > 0 or any(b["next"] not in (i + 1, trace["loop"]) for i, b in enumerate(blocks)):
+            continue
+        for i, block in enumerate(blocks[:-1]):
+            left = sum(e["taken"] for e in exits if e["block"] == i) + block["indirect"]
+            check(block["runs"] == left + blocks[i + 1]["runs"], f"trace {trace['id']}, block {i}: {block['runs']} = {left} + {blocks[i + 1]['runs']}")
+    hot = max((t for t in traces if t["form"] == 2), key=lambda t: t["insns"])
+    check("define" in hot["llvm"] and "preserve_none" in hot["llvmOptimised"] and "kiln_trace" in hot["host"], "the hottest trace has LLVM IR and assembly")
+    check(any("insn 0x" in t.get("kir", "") for t in traces) and real(hot["blocks"])[0]["guest"], "KIR and guest code")
+    text = kiln("--count", "--stats", *ALL_TIERS, program, "2").errors
+    check({r["name"] for r in real(d["reasons"])} <= set(re.findall(r"^reason ([\w-]+)", text, re.MULTILINE)), "reasons as in --stats")
+    # One page for each process with %d; else for the first alone, also if it becomes another program.
+    several = kiln.program(support.ROOT / "tests/prog/insight.c")
+    for name, wanted in (("r-%d.html", 2), ("single.html", 1)):
+        done = kiln("--report", name, several, "fork", "exec", several, "work", cwd=folder)
+        pids = [int(word) for word in done.output.split()]
+        files = [folder / name.replace("%d", str(pid)) for pid in sorted(set(pids))][:wanted]
+        check(done.status == 0 and all(f.exists() for f in files), f"--report {name}: {done.describe()}")
+        owners = {data_of(f.read_text(encoding="latin-1"))["pid"] for f in files if f.exists()}
+        check(owners == (set(pids) if wanted == 2 else {pids[0]}), f"--report {name}: written by {owners} of {pids}")
+    done = kiln("--report", "/none/x.html", program, "1")
+    check(done.status == 0 and "/none/x.html" in done.errors, "a report that cannot be written is a warning")
+    look_at(path, d, folder, keep)
+
+
+def look_at(path, d, folder, keep):
+    """The page in a browser: it draws itself, and nothing in it fails."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not check(chromium, "chromium is needed to look at the page"):
+        return
+    browse = [chromium, *CHROMIUM, f"--user-data-dir={folder / 'profile'}"]
+    done = support.run([*browse, "--enable-logging=stderr", "--dump-dom", f"file://{path}"], 120)
+    dom = done.output
+    check(done.status == 0 and "Uncaught" not in done.errors, f"the page's script: {done.describe()}")
+    for what, pattern in {"graph": r'<svg class="trace-graph"', "nodes": r'<g class="node"', "time lines": r'<svg id="times"', "tiers": r'id="tiers"',
+                          "hot paths": r'<tr class="pick[ "]', "panes": r'data-key="llvmOptimised"', "reasons": r"head-repeated", "functions": r'id="functions"'}.items():
+        check(re.search(pattern, dom), f"the page shows its {what}")
+    check(dom.count('<tr class="pick') <= 200 and "NaN" not in dom.split("<main")[1].split("</main>")[0] and "undefined" not in dom.split("<main")[1].split("</main>")[0],
+          "every number is one")
+    hottest = max(real(d["functions"]), key=lambda f: sum(real(f["insns"])))["name"]
+    check(hottest in dom.split("<main")[1], f"{hottest} is shown")
+    for theme in ("light", "dark"):
+        picture = folder / f"report-{theme}.png"
+        done = support.run([*browse, f"--screenshot={picture}", "--window-size=1500,2900", "--hide-scrollbars", f"file://{path}#{theme}"], 120)
+        check(picture.exists() and picture.stat().st_size > 50000, f"picture, {theme}: {done.describe()}")
+        if keep and picture.exists():
+            shutil.copy(picture, keep)
+    if keep:
+        shutil.copy(path, keep)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kiln", type=Path, required=True)
@@ -87,7 +265,11 @@ def main():
     parser.add_argument("--keep", type=Path, help="leave the report and its picture here")
     args = parser.parse_args()
     kiln = Kiln(args.kiln.absolute(), args.build.resolve() / "test-programs/insight")
-    with tempfile.TemporaryDirectory(prefix="kiln-insight-"):
+    with tempfile.TemporaryDirectory(prefix="kiln-insight-") as name:
+        folder = Path(name).resolve()
+        for number, test in enumerate((test_perf_files, test_perf, lambda k, f: test_report(k, f, args.keep))):
+            (folder / str(number)).mkdir()
+            test(kiln, folder / str(number))
         test_counters(kiln)
     print(f"{counts[True]} passed, {counts[False]} failed")
     return 1 if counts[False] else 0

@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "base/sanitize.h"
 #include "debug/dump.h"
+#include "debug/perf.h"
+#include "debug/report.h"
 #include "interp/interp.h"
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +62,8 @@ Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOpt
     engine->host = host_new(guest, &engine->options, &engine->memory);
     guard_ibc(empty_ibc);
     engine->skipped_passes = skipped_passes(options);
+    if (options->report) engine->report = report_new();
+    perf_start(engine);
     return engine;
 }
 
@@ -265,6 +269,12 @@ static void take_answers(Engine *engine) {
     world_unlock(engine);
 }
 
+static void look_at_counters(Engine *engine) {
+    world_lock(engine);
+    report_sample(engine);
+    world_unlock(engine);
+}
+
 void engine_run(Cpu *cpu) {
     current_cpu = cpu;
     __atomic_store_n(&cpu->tid, gettid(), __ATOMIC_RELAXED);
@@ -288,6 +298,7 @@ void engine_run(Cpu *cpu) {
         update_mode(cpu);
         if (cpu->engine->optimizer.waiting) take_answers(cpu->engine);
         if (traced) dump_execution(cpu);
+        if (cpu->engine->report) look_at_counters(cpu->engine);
         world_enter(cpu);
         if (watch == WATCH_ONE_INSN || cpu->one_insn) step_one_insn(cpu);
         else if (interpreted) step_interpreted(cpu);
@@ -328,3 +339,11 @@ void engine_stats(Engine *engine, FILE *out) {
     if (engine->options.count) print_insns(engine, out);
     print_reasons(engine, out);
 }
+
+void engine_report(Engine *engine, FILE *out, char *const *command) {
+    world_lock(engine);
+    report_write(engine, out, command);
+    world_unlock(engine);
+}
+
+void engine_write_out(void) { perf_write_out(); }

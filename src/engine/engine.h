@@ -81,6 +81,9 @@ typedef struct EngineOptions {
     bool no_link;                      // every exit goes through the dispatch loop
     bool measure;                      // count nanoseconds too (--stats)
     bool count;                        // count executions (engine/count.h)
+    bool report;                       // collect what a report shows (debug/report.h); needs `count`
+    bool perfmap, jitdump;             // names of code for perf (debug/perf.h)
+    bool child;                        // the process ran another program before
     bool guard_code;                   // changed code is seen without an instruction that says so (engine/guard.c)
     bool shared_memory;                // assume from the start that guest memory is shared (tests)
     LogRange *log_ranges;              // what dumps of code are restricted to; none: everything
@@ -193,5 +196,9 @@ static inline void count_more(uint64_t *counter, uint64_t n) {
 }
 // All of them as text; for --stats.
 void engine_stats(Engine *engine, FILE *out);
+// The page of --report; `command`: what ran, ended by NULL.
+void engine_report(Engine *engine, FILE *out, char *const *command);
+// What is kept in buffers goes to its files: before the process ends or becomes another program.
+void engine_write_out(void);
 
 #endif

@@ -13,6 +13,7 @@
 // a counter, which brings it here, where its cache is set right.
 #include "engine/internal.h"
 #include "base/error.h"
+#include "debug/perf.h"
 
 void head_relink(Engine *engine, Block *block) {
     for (ExitRecord *record = block->incoming; record; record = record->next)
@@ -34,6 +35,7 @@ void head_count(Engine *engine, Block *block) {
         if (!code) return;
         block->counter = counter;
         block->counter_code = code;
+        perf_counter(engine, block);
     }
     if (block->hot.state == HOT_NONE) hot_state_change(&block->hot.state, HOT_NONE, HOT_ACTIVE);
     if (!hot_state_change(&block->hot.state, HOT_ACTIVE, HOT_TRACE_HEAD)) return;

@@ -59,6 +59,7 @@ struct Engine {
     Optimizer optimizer;
     HotCompileCost compile_cost;
     uint64_t reasons[REASON_COUNT];
+    struct Report *report; // debug/report.h; NULL: none
     // count.c
     Arena counted_memory;
     Counted *counted; // newest first

@@ -9,6 +9,7 @@
 #include "base/channel.h"
 #include "base/error.h"
 #include "debug/dump.h"
+#include "debug/report.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -67,8 +68,7 @@ static uint32_t insns_of_its_own(const TracePlan *plan, const KirBlock *kir) {
     return insns;
 }
 
-static size_t build_request(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, Counted *counted,
-                            uint8_t **bytes) {
+static size_t build_request(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, Counted *counted, uint8_t **bytes) {
     Arena *arena = &engine->scratch;
     arena_reset(arena);
     TraceBlock *blocks = arena_alloc(arena, plan->count * sizeof *blocks);
@@ -142,6 +142,7 @@ static void take_result(Engine *engine, const TraceResult *result) {
         hot_cost_measured(&engine->compile_cost, &engine->options.hot, trace->ops, result->compile_ns);
     if (trace && reason == REASON_NONE && !is_stale(engine, trace)) {
         dump_trace_text(engine, trace, result);
+        report_text(engine, result);
         trace->wish = TRACE_REFUSED; // should the new one be evicted first, this one is out of use anyway
         if (trace_make_second(engine, plan, trace->counted_second, result, &reason)) return;
         trace = trace_by_id(&engine->traces, result->id); // room was made: it may be gone
@@ -151,6 +152,7 @@ static void take_result(Engine *engine, const TraceResult *result) {
     }
     engine->reasons[reason]++;
     engine->counters.requests_failed++;
+    report_refused(engine, result->id, reason);
     if (!trace) return;
     trace->wish = reason == REASON_STALE || reason == REASON_QUEUE_FULL ? TRACE_NOT_ASKED : TRACE_REFUSED;
     trace_arm(engine, trace);

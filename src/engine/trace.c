@@ -2,6 +2,8 @@
 #include "engine/internal.h"
 #include "base/error.h"
 #include "debug/dump.h"
+#include "debug/perf.h"
+#include "debug/report.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -82,6 +84,7 @@ void trace_retire(Engine *engine, Trace *trace, Reason reason) {
     out_of_use(trace);
     engine->reasons[reason]++;
     dump_trace_end(engine, trace, reason);
+    report_trace_end(engine, trace, reason);
     if (head->invalid) return;
     head_relink(engine, head);
     head_fail(engine, head, reason);
@@ -229,6 +232,7 @@ static void use(Engine *engine, Trace *trace, const CodeMemory *room, uint8_t *d
     for (uint32_t i = 0; i < trace->plan.count; i++) trace->plan.blocks[i]->in_traces = true;
     if (head->trace) {
         head->trace->live = false;
+        report_trace_end(engine, head->trace, REASON_REPLACED);
         engine->reasons[REASON_REPLACED]++;
     }
     trace->live = true;
@@ -300,6 +304,8 @@ Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
                 engine->counters.trace_bytes += trace->code.host.size;
                 count_shape(engine, trace);
                 dump_trace(engine, trace, kir);
+                report_trace(engine, trace, kir);
+                perf_trace(engine, trace);
                 return trace;
             }
             if (trace->code.host.too_complex) break;
@@ -336,6 +342,8 @@ Trace *trace_make_second(Engine *engine, TracePlan plan, Counted *counted, const
             engine->counters.optimizer_ns += result->compile_ns;
             engine->counters.trace_bytes += trace->code.host.size;
             dump_trace(engine, trace, NULL);
+            report_trace(engine, trace, NULL);
+            perf_trace(engine, trace);
             return trace;
         }
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "debug/dump.h"
+#include "debug/perf.h"
 #include <time.h>
 
 enum { DEFAULT_MAX_INSNS = 64 };
@@ -139,6 +140,7 @@ static void flush(Engine *engine) {
     arena_reset(&engine->kir);
     code_forget(engine);
     host_write_stubs(engine->host, &engine->memory);
+    perf_restart(engine);
     world_clear_caches(engine);
     world_resume(engine);
 }
@@ -191,6 +193,7 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *ma
     keep_tables(engine, block);
     count(engine, block, kir);
     dump_host_code(engine, block);
+    perf_block(engine, block);
     return block;
 }
 

@@ -15,6 +15,8 @@
 // One lock guards all writing: translation, linking, the list of threads. Whoever has to wait for it is outside meanwhile, so the
 // holder may stop the world. With a single thread none of this costs anything: `threaded` is false until a second cpu exists.
 #include "engine/internal.h"
+#include "debug/perf.h"
+#include "debug/report.h"
 #include "base/error.h"
 #include <errno.h>
 #include <linux/futex.h>
@@ -177,7 +179,10 @@ void world_remove(Engine *engine, Cpu *cpu) {
     }
 }
 
-void engine_before_fork(Engine *engine) { world_lock(engine); }
+void engine_before_fork(Engine *engine) {
+    world_lock(engine);
+    perf_write_out();
+}
 
 void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, Cpu *cpu), void *context) {
     world_unlock(engine);
@@ -198,5 +203,7 @@ void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, C
     engine_forget_code(engine);
     optimizer_after_fork(engine);
     if (engine->options.count) count_restart(engine);
+    report_after_fork(engine);
+    perf_after_fork(engine);
     engine->recording = false;
 }

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { OWN_FD_MAX = 8, OWN_FD_LIMIT = 4096 };
+enum { OWN_FD_MAX = 12, OWN_FD_LIMIT = 4096 };
 
 static int *own_fds[OWN_FD_MAX];
 

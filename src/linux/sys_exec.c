@@ -166,6 +166,7 @@ static long run_native(LinuxThread *t, const ExecCall *call) {
     uint64_t soft[2] = {t->process->limit_as.soft, t->process->limit_data.soft};
     limits_exchange(t->process, soft);
     signals_leave_for_exec(t);
+    engine_write_out();
     if (call->by_descriptor) r = safe_syscall(t, SYS_execveat, call->directory, "", call->argv, call->envp, call->flags, 0);
     else r = safe_syscall(t, SYS_execve, call->host_path, call->argv, call->envp, 0, 0, 0);
     signals_return_from_exec(t);
@@ -195,6 +196,7 @@ static long run_kiln(LinuxThread *t, ExecCall *call) {
     long r = kiln_argv(t, call, &argv);
     if (r < 0) return r;
     signals_leave_for_exec(t);
+    engine_write_out();
     if (self_fd >= 0) r = run_kept_self(t, argv, call->envp);
     else {
         r = safe_syscall(t, SYS_execve, "/proc/self/exe", argv, call->envp, 0, 0, 0);

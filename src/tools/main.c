@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // kiln: options, the guest's process, and off it goes.
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +26,25 @@
 static const Guest *const guests[] = {&guest_riscv64, NULL};
 
 static FILE *stats_out;
+static const Options *reported; // with a report
 
-static void print_stats(LinuxProcess *process) {
+// Signals wait: this takes a while, and the guest's handlers are Kiln's no more.
+static void write_report(LinuxProcess *process) {
+    bool each = strstr(reported->report, "%d");
+    if (!each && atoi(reported->report_owner) != getpid()) return;
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    char *name = options_file_name(reported->report);
+    FILE *out = fopen(name, "we");
+    if (out) engine_report(process->engine, out, reported->guest_argv);
+    if (!out || fclose(out) != 0) warning("--report %s: %s", name, strerror(errno));
+    free(name);
+}
+
+static void at_exit(LinuxProcess *process) {
+    if (reported) write_report(process);
+    engine_write_out();
     FILE *log = engine_options(process->engine)->log;
     if (stats_out) engine_stats(process->engine, stats_out);
     if (log) fflush(log);
@@ -120,7 +139,8 @@ static int run(int argc, char **argv, char **envp) {
     open_log(&options);
     fill_process(&process, &options, guest, argv);
     if (options.stats) stats_out = stderr, options.engine.measure = true;
-    process_at_exit = print_stats;
+    if (options.report) reported = &options;
+    process_at_exit = at_exit;
     process.engine = engine_new(guest, &linux_hooks, &options.engine);
 
     ProcessStart program = {options.program, options.guest_argv, options_environment(&options, envp)};

@@ -404,6 +404,7 @@ static bool is_for_this_program(const OptionRow *row) {
     case OPTION_PAGE_SIZE: return true;
     default:
         return row->offset == offsetof(Options, argv0) || row->offset == offsetof(Options, gdb) ||
+               row->offset == offsetof(Options, report) || row->offset == offsetof(Options, report_owner) ||
                row->offset == offsetof(Options, child) || row->offset == offsetof(Options, limits) ||
                row->offset == offsetof(Options, self_fd);
     }
@@ -447,6 +448,24 @@ static bool read_arguments(Options *options, int argc, char **argv, int *at) {
     return true;
 }
 
+// A name without %d is one process's: this one's, or of the program that it was before. Others are told whose, and where: they may be
+// in another folder.
+static void conclude_report(Options *options) {
+    char *folder = options->report[0] == '/' ? NULL : getcwd(NULL, 0), *path = NULL, *owner = NULL;
+    if (folder && asprintf(&path, "%s/%s", folder, options->report) < 0) fatal("out of memory (options)");
+    free(folder);
+    if (path) options->report = path;
+    options->engine.report = options->engine.count = true;
+    options->engine.optimizer_options |= TRACE_WANT_TEXT;
+    if (!options->report_owner && asprintf(&owner, "%d", (int)getpid()) >= 0) options->report_owner = owner;
+    size_t count = 0;
+    while (options->pass_on[count]) count++;
+    pass_on(options, &count, "--report");
+    pass_on(options, &count, options->report);
+    pass_on(options, &count, "--report-owner");
+    pass_on(options, &count, options->report_owner);
+}
+
 // What follows from several options together.
 static void conclude(Options *options) {
     options->engine.log_mask = options->log_items & LOG_ALL;
@@ -457,6 +476,8 @@ static void conclude(Options *options) {
     if (options->engine.no_bmi) options->engine.optimizer_options |= TRACE_NO_BMI;
     if (options->engine.eval_all) options->engine.optimizer_options |= TRACE_EVAL_ALL;
     if (options->gdb) options->engine.mode = ENGINE_NONE;
+    options->engine.child = options->child;
+    if (options->report) conclude_report(options);
     if (options->engine.trace_cache < LEAST_TRACE_CACHE) options->engine.trace_cache = LEAST_TRACE_CACHE;
     options->engine.trace_cache = (options->engine.trace_cache + 4095) & ~(size_t)4095;
     if (options->strace) options->engine.log_mask |= ENGINE_LOG_STRACE;
@@ -559,8 +580,7 @@ char **options_environment(const Options *options, char **host_environment) {
     return environment;
 }
 
-// `name` with its first %d replaced by the process id.
-static char *log_name(const char *name) {
+char *options_file_name(const char *name) {
     const char *place = strstr(name, "%d");
     char *result;
     int length =
@@ -571,7 +591,7 @@ static char *log_name(const char *name) {
 
 bool options_open_log(Options *options) {
     if (!options->log_file) return true;
-    char *name = log_name(options->log_file);
+    char *name = options_file_name(options->log_file);
     int empty = options->child ? 0 : O_TRUNC;
     int fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | empty, 0666);
     options->engine.log = fd < 0 ? NULL : log_file_stream(fd);

@@ -92,6 +92,8 @@ typedef struct Options {
     const char *annotations; // file of known loop heads
     const char *optimizer;   // path of kiln-opt; NULL: where it usually is
     bool stats;
+    const char *report;       // file of the report; absolute; `%d`: one a process. NULL: none
+    const char *report_owner; // without %d: the process that writes it
     const char *log_file; // NULL: stderr
     bool child;           // the guest executed this program: go on with the log, say nothing twice
     const char *self_fd;  // for exec_keep_self, or NULL
@@ -109,6 +111,9 @@ int options_parse(Options *options, int argc, char **argv, const Guest *const *g
 
 // The guest's environment: the host's with all -E and -U done in order. Allocated, never freed.
 char **options_environment(const Options *options, char **host_environment);
+
+// `name` with its first %d replaced by the process id; malloc'ed.
+char *options_file_name(const char *name);
 
 // Opens log_file (close-on-exec, a high descriptor out of the guest's way) into engine.log. Without one: NULL, that is stderr.
 // False: message printed.
