@@ -206,6 +206,10 @@ def test_report(kiln, folder, keep):
     check(counted == interpreted, f"the report's sum of instructions: {counted}, {interpreted}")
     check(sum(t["insns"] for t in traces if t["form"] == 1) == samples[-1][3], "first forms add up")
     check(sum(t["insns"] for t in traces if t["form"] == 2) == samples[-1][4] > 0, "second forms add up")
+    functions, blocks = ([(r["name"], real(r["insns"])) for r in real(d[key])] for key in ("functions", "coldBlocks"))
+    for tier in (1, 2, 3):
+        check(sum(insns[tier] for _, insns in functions) == samples[-1][tier + 1] or len(functions) == 40, f"tier {tier}: functions add up")
+    check(0 < sum(insns[1] for _, insns in blocks) <= samples[-1][2] and blocks[0][1][1] == max(insns[1] for _, insns in blocks), "blocks outside of traces")
     for trace in traces:  # in a path each block is entered from the one before: what goes in comes out
         blocks, exits = real(trace["blocks"]), real(trace["exits"])
         if len({b["next"] for b in blocks}) != len(blocks) or trace["loop"] > 0 or any(b["next"] not in (i + 1, trace["loop"]) for i, b in enumerate(blocks)):

@@ -219,11 +219,15 @@ static unsigned merge(Row *rows, unsigned count) {
     unsigned kept = 0;
     qsort(rows, count, sizeof *rows, by_symbol);
     for (unsigned i = 0; i < count; i++) {
-        if (!kept || by_symbol(&rows[kept - 1], &rows[i])) rows[kept++] = (Row){.symbol = rows[i].symbol, .pc = rows[i].pc};
+        Row one = rows[i]; // its place may become that of the sum
+        if (!kept || by_symbol(&rows[kept - 1], &one)) {
+            rows[kept++] = one;
+            continue;
+        }
         Row *row = &rows[kept - 1];
-        for (unsigned tier = 0; tier < COUNT_TIERS; tier++) row->insns[tier] += rows[i].insns[tier];
-        row->all += rows[i].all;
-        row->runs += rows[i].runs;
+        for (unsigned tier = 0; tier < COUNT_TIERS; tier++) row->insns[tier] += one.insns[tier];
+        row->all += one.all;
+        row->runs += one.runs;
     }
     qsort(rows, kept, sizeof *rows, by_insns);
     return kept;
