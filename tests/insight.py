@@ -130,8 +130,9 @@ def read_dump(data):
 def test_perf_files(kiln, folder):
     """The files by themselves, also of children, and after the process has become another program."""
     program = kiln.kernel("sieve")
-    for options in (["-perfmap", "-jitdump"], ["--perfmap", "--jitdump"]):
-        done = kiln(*options, *ALL_TIERS, program, "1", cwd=folder)
+    variables = [{f"{who}_{name}": "1" for name in ("PERFMAP", "JITDUMP")} for who in ("KILN", "QEMU")]
+    for options, env in ((["-perfmap", "-jitdump"], {}), (["--perfmap", "--jitdump"], {}), ([], variables[0]), ([], variables[1])):
+        done = kiln(*options, *ALL_TIERS, program, "1", cwd=folder, env=env)
         dumps = list(folder.glob("jit-*.dump"))
         if not check(done.status == 0 and len(dumps) == 1, f"{options}: {done.describe()}, {dumps}"):
             continue

@@ -172,7 +172,6 @@ def test_flags(kiln):
     flags = [
         (["-strace", "--strace"], ["KILN_STRACE", "QEMU_STRACE"], [], lambda d: "write(" in d.errors),
         (["--count"], ["KILN_COUNT"], ["--stats"], lambda d: re.search(r"^insns_all +[1-9]", d.errors, re.M)),
-        (["-perfmap", "--perfmap"], ["KILN_PERFMAP", "QEMU_PERFMAP"], [], lambda d: True),
         (["--stats"], ["KILN_STATS"], [], lambda d: blocks(d) > 0),
         (["-one-insn-per-tb", "-singlestep"], ["KILN_ONE_INSN_PER_TB", "QEMU_SINGLESTEP"], ["--stats"], lambda d: blocks(d) > 2 * plain),
         (["--no-link"], ["KILN_NO_LINK"], ["--stats"], lambda d: re.search(r"^links_patched +0 ", d.errors, re.M)),

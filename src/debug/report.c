@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_INTERVAL_NS = 1000000 };
+enum { FIRST_INTERVAL_NS = 1000000, MOST_SHARE = 50 }; // of the time, one part goes into samples
 
 Report *report_new(void) {
     Report *report = calloc(1, sizeof *report);
@@ -38,7 +38,8 @@ static void take_sample(Engine *engine, uint64_t now) {
     ReportSample *sample = &report->samples[report->sample_count++];
     sample->time = now;
     count_by_tier(engine, sample->insns);
-    report->next_sample = now + report->interval;
+    uint64_t cost = elapsed(report) - now, pause = cost * MOST_SHARE;
+    report->next_sample = now + (pause > report->interval ? pause : report->interval);
 }
 
 void report_sample(Engine *engine) {
@@ -131,7 +132,7 @@ void report_trace(Engine *engine, const Trace *trace, const KirBlock *kir) {
     } else {
         memcpy(r->text, report->texts, sizeof r->text);
     }
-    take_sample(engine, r->made);
+    report_sample(engine);
 }
 
 void report_text(Engine *engine, const TraceResult *result) {
