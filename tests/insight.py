@@ -218,6 +218,8 @@ def test_report(kiln, folder, keep):
         for i, block in enumerate(blocks[:-1]):
             left = sum(e["taken"] for e in exits if e["block"] == i) + block["indirect"]
             check(block["runs"] == left + blocks[i + 1]["runs"], f"trace {trace['id']}, block {i}: {block['runs']} = {left} + {blocks[i + 1]['runs']}")
+    asked = {t["pc"] for t in traces if t["asked"]}
+    check(all(t["pc"] in asked for t in traces if t["form"] == 2), "each second form was asked for at some time")
     hot = max((t for t in traces if t["form"] == 2), key=lambda t: t["insns"])
     check("define" in hot["llvm"] and "preserve_none" in hot["llvmOptimised"] and "kiln_trace" in hot["host"], "the hottest trace has LLVM IR and assembly")
     check(any("insn 0x" in t.get("kir", "") for t in traces) and real(hot["blocks"])[0]["guest"], "KIR and guest code")

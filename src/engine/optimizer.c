@@ -240,6 +240,7 @@ static void ask(Engine *engine, Trace *trace) {
     uint64_t heat = trace->executions * trace->guest_insns >> 10, id = trace->id;
     if (engine->options.count && !trace->counted_second) trace->counted_second = count_trace(engine, &trace->plan, COUNT_SECOND);
     Counted *counted = trace->counted_second;
+    report_asked(engine, trace);
     Reason reason = optimizer_ask(engine, id, &trace->plan, heat > UINT32_MAX ? UINT32_MAX : (uint32_t)heat, counted, wait);
     trace = trace_by_id(&engine->traces, id);
     if (reason == REASON_NONE) {
@@ -247,6 +248,7 @@ static void ask(Engine *engine, Trace *trace) {
         return;
     }
     engine->reasons[reason]++;
+    report_refused(engine, id, reason);
     if (trace) trace->wish = reason == REASON_QUEUE_FULL ? TRACE_NOT_ASKED : TRACE_REFUSED;
 }
 
