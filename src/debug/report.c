@@ -76,21 +76,47 @@ static char *guest_text(Engine *engine, const Block *block) {
     return copy;
 }
 
-// Where a block runs into another one of the trace, the second form goes on there (opt/graph.c).
-static int32_t next_block(const Trace *trace, uint32_t i) {
+static int32_t index_of_pc(const TracePlan *plan, uint64_t pc) {
+    for (uint32_t i = 0; i < plan->count; i++)
+        if (plan->blocks[i]->pc == pc) return (int32_t)i;
+    return -1;
+}
+
+static void add_edge(ReportBlock *block, int32_t to) {
+    if (to < 0) return;
+    for (uint32_t i = 0; i < block->to_count; i++)
+        if (block->to[i] == (uint32_t)to) return;
+    block->to[block->to_count++] = (uint32_t)to;
+}
+
+// Where a block runs into another one of the trace, the second form goes on there (opt/graph.c). -1: it does not.
+static int32_t joins(const Trace *trace, uint32_t i) {
     const TracePlan *plan = &trace->plan;
     const Block *block = plan->blocks[i];
-    if (trace->form == TRACE_SECOND && trace->counted && trace->counted->insns[i] < block->guest_insns) {
-        int32_t nearest = -1;
-        for (uint32_t j = 0; j < plan->count; j++) {
-            const Block *other = plan->blocks[j];
-            if (other->pc <= block->pc || other->pc >= block->pc + block->guest_bytes) continue;
-            if (nearest < 0 || other->pc < plan->blocks[nearest]->pc) nearest = (int32_t)j;
-        }
-        return nearest;
+    int32_t nearest = -1;
+    if (!trace->counted || trace->counted->insns[i] >= block->guest_insns) return -1;
+    for (uint32_t j = 0; j < plan->count; j++) {
+        const Block *other = plan->blocks[j];
+        if (other->pc <= block->pc || other->pc >= block->pc + block->guest_bytes) continue;
+        if (nearest < 0 || other->pc < plan->blocks[nearest]->pc) nearest = (int32_t)j;
     }
-    if (i >= plan->path) return -1;
-    return i + 1 < plan->path ? (int32_t)i + 1 : plan->loop;
+    return nearest;
+}
+
+// As the first form is one long block that may lead back to its start, and as engine/optimizer.c describes the second one.
+static void find_edges(const Engine *engine, ReportTrace *r, const Trace *trace, uint32_t i) {
+    const TracePlan *plan = &trace->plan;
+    const Block *block = plan->blocks[i];
+    ReportBlock *out = &r->blocks[i];
+    bool second = trace->form == TRACE_SECOND;
+    int32_t join = second ? joins(trace, i) : -1, next = i + 1 < plan->path ? (int32_t)i + 1 : -1;
+    if (i + 1 == plan->path && (second || plan->loop == 0)) next = plan->loop;
+    out->to = arena_alloc(&engine->report->memory, (block->host.exit_count + 2) * sizeof *out->to);
+    add_edge(out, join >= 0 ? join : next);
+    for (uint32_t e = 0; join < 0 && second && engine->options.hot.netplus && e < block->host.exit_count; e++) {
+        const ExitRecord *exit = block->host.exits[e];
+        if (exit->jump && exit->exit.hint != KIR_JUMP_CALL) add_edge(out, index_of_pc(plan, exit->exit.target));
+    }
 }
 
 static ReportTrace *new_trace(Report *report, const Trace *trace) {
@@ -120,7 +146,8 @@ void report_trace(Engine *engine, const Trace *trace, const KirBlock *kir) {
     r->blocks = arena_alloc(&report->memory, r->count * sizeof *r->blocks);
     for (uint32_t i = 0; i < r->count; i++) {
         const Block *block = trace->plan.blocks[i];
-        r->blocks[i] = (ReportBlock){.pc = block->pc, .next = next_block(trace, i), .guest = guest_text(engine, block)};
+        r->blocks[i] = (ReportBlock){.pc = block->pc, .guest = guest_text(engine, block)};
+        find_edges(engine, r, trace, i);
     }
     if (kir) {
         KirText text = {0};

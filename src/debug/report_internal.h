@@ -9,8 +9,9 @@
 
 typedef struct ReportBlock {
     uint64_t pc;
-    int32_t next; // the block of the trace that is executed next where nothing leaves it; -1: none
-    char *guest;  // its instructions, one a line
+    uint32_t *to; // blocks that may be executed next without leaving the trace
+    uint32_t to_count;
+    char *guest; // its instructions, one a line
 } ReportBlock;
 
 // One form of a trace. Times are nanoseconds since the report began, 0: not yet.

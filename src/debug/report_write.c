@@ -106,7 +106,9 @@ static void put_blocks(const Engine *engine, FILE *out, const ReportTrace *r) {
         put_number(out, "insns", r->counted ? r->counted->insns[i] : 0);
         put_number(out, "runs", count->executed);
         put_number(out, "indirect", count->left_indirectly);
-        fprintf(out, "\"next\":%d,", block->next);
+        begin_list(out, "to");
+        for (uint32_t j = 0; j < block->to_count; j++) fprintf(out, "%u,", block->to[j]);
+        end_list(out);
         if (r->in_full) put_text(out, "guest", block->guest);
         end_object(out);
         fputc(',', out);
