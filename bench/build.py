@@ -9,6 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 COMPILERS = {
     "native": ["gcc", "-march=x86-64-v2"],
+    "novec": ["gcc", "-march=x86-64-v2", "-fno-tree-vectorize", "-fno-tree-slp-vectorize"],  # floating-point kernels alone
     "riscv64": ["riscv64-linux-gnu-gcc", "-march=rv64gc"],
 }
 COLD_FUNCTIONS = 4000
@@ -21,12 +22,17 @@ def header(source, key):
 
 
 class Program:
-    """A benchmark program: its source, and its two binaries below the build folder."""
+    """A benchmark program: its source, what its head says, and its binaries below the build folder."""
 
     def __init__(self, source, folder, optimise="-O2", dynamic=False):
         self.source, self.name, self.folder = source, source.stem + ("-dynamic" if dynamic else ""), folder
         self.group = header(source, "group")
+        self.single_loop = header(source, "loop") == "single"
+        self.size = int(header(source, "size") or 100)
         self.flags = [optimise, *([] if dynamic else ["-static"]), "-w"] + header(source, "flags").split()
+
+    def machines(self):
+        return [machine for machine in COMPILERS if machine != "novec" or self.group == "fp"]
 
     def binary(self, machine):
         return self.folder / f"{self.name}.{machine}"
@@ -55,5 +61,5 @@ def programs(folder):
     if shutil.which("riscv64-linux-gnu-gcc") is None:
         raise SystemExit("bench: riscv64-linux-gnu-gcc is missing (make deps)")
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda job: job[0].build(job[1]), [(p, m) for p in [*others, *kernels] for m in COMPILERS]))
+        list(pool.map(lambda job: job[0].build(job[1]), [(p, m) for p in [*others, *kernels] for m in p.machines()]))
     return kernels, {p.name: p for p in others}, launch

@@ -11,7 +11,8 @@ import statistics
 import subprocess
 import sys
 
-TIMEOUT = 180  # seconds for one measurement
+TIMEOUT = 900  # seconds for one measurement
+FIELDS = ("cpu", "wall", "peak", "optimizer", "optimizer_peak")  # what is kept of each run, see Cost
 
 
 class Job:
@@ -23,10 +24,11 @@ class Job:
 
 
 class Cost:
-    """What `launch` reported for one run of a command; `failure` is '' or says why there is nothing."""
+    """What `launch` reported for one run of a command: CPU seconds of all its processes and seconds on the clock; the peak in KB of
+    its largest process; the part of kiln-opt, which is in `cpu` but not in `peak`. `failure` is '' or says why there is nothing."""
 
     def __init__(self, launch, count, command, environment=None, cwd=None, stdin=None, timeout=TIMEOUT):
-        self.cpu = self.wall = self.peak = 0
+        self.cpu = self.wall = self.peak = self.optimizer = self.optimizer_peak = 0
         self.output, self.failure = b"", ""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("KILN_", "QEMU_"))}
         with open(stdin or os.devnull, "rb") as source:
@@ -40,11 +42,11 @@ class Cost:
                 self.failure = f"not done after {timeout} s"
                 return
         lines = errors.decode(errors="replace").strip().splitlines() or [""]
-        if not lines[-1].startswith("launch: ") or len(lines[-1].split()) != 6:
+        if not lines[-1].startswith("launch: ") or len(lines[-1].split()) != 8:
             self.failure = lines[-1]
             return
-        user, system, wall, self.peak, status = map(int, lines[-1].split()[1:])
-        self.cpu, self.wall = (user + system) / 1e6, wall / 1e6
+        user, system, wall, self.peak, status, optimizer, self.optimizer_peak = map(int, lines[-1].split()[1:])
+        self.cpu, self.wall, self.optimizer = (user + system) / 1e6, wall / 1e6, optimizer / 1e6
         if status:
             self.failure = f"status {status}" + (f": {lines[0]}" if len(lines) > 1 else "")
 
@@ -57,13 +59,14 @@ class Samples:
 
     def __init__(self, jobs, ways):
         self.jobs, self.ways, self.failures = jobs, ways, []
-        self.cpu, self.wall, self.peak = ({j.name: {w: [] for w in ways} for j in jobs} for _ in range(3))
+        self.figures = {field: {j.name: {w: [] for w in ways} for j in jobs} for field in FIELDS}
+        self.cpu, self.wall = self.figures["cpu"], self.figures["wall"]
         self.output = {}  # job -> what the first way printed
 
     def fail(self, job, way, reason):
         self.failures.append(f"{job.name} under {way}: {reason}")
         print(f"FAIL {self.failures[-1]}", flush=True)
-        for figures in (self.cpu, self.wall, self.peak):
+        for figures in self.figures.values():
             figures[job.name][way] = []
 
     def add(self, job, way, cost):
@@ -72,27 +75,37 @@ class Samples:
             return self.fail(job, way, cost.failure)
         if scale == 1 and cost.output != self.output.setdefault(job.name, cost.output):
             return self.fail(job, way, f"printed {cost.describe()} and not {self.output[job.name][:100]!r}")
-        self.cpu[job.name][way].append(cost.cpu / job.count / scale)
-        self.wall[job.name][way].append(cost.wall / job.count / scale)
-        self.peak[job.name][way].append(cost.peak)
+        for field, figures in self.figures.items():
+            whole = 1 if field.endswith("peak") else job.count * scale
+            figures[job.name][way].append(getattr(cost, field) / whole)
 
-    def median(self, job, way):
-        values = self.cpu[job.name].get(way)
+    def values(self, job, way, field="cpu"):
+        return self.figures[field][job.name].get(way) or []
+
+    def median(self, job, way, field="cpu"):
+        values = self.values(job, way, field)
         return statistics.median(values) if values else None
 
-    def peak_mb(self, job, way):
-        values = self.peak[job.name].get(way)
+    def peak_mb(self, job, way, field="peak"):
+        values = self.values(job, way, field)
         return max(values) / 1024 if values else None
 
-    def ratio(self, job, above, below):
-        return quotient(self.median(job, above), self.median(job, below))
+    def ratio(self, job, above, below, field="cpu"):
+        return quotient(self.median(job, above, field), self.median(job, below, field))
+
+    def least_ratio(self, job, above, below):
+        """Of the smallest samples: what remains of a difference of a few per cent on a machine that is not quiet."""
+        return quotient(min(self.values(job, above), default=None), min(self.values(job, below), default=None))
 
     def spread(self, job, way="kiln"):
-        values = self.cpu[job.name].get(way)
+        values = self.values(job, way)
         return (max(values) - min(values)) / max(statistics.median(values), 1e-9) * 100 if values else None
 
+    def mean_ratio(self, jobs, above, below, field="cpu"):
+        return geometric_mean([self.ratio(job, above, below, field) for job in jobs])
+
     def data(self):
-        return {"cpu": self.cpu, "wall": self.wall, "peak_kb": self.peak, "groups": {j.name: j.group for j in self.jobs},
+        return {**self.figures, "groups": {j.name: j.group for j in self.jobs},
                 "failures": self.failures}
 
 
@@ -112,11 +125,33 @@ def run(title, jobs, ways, rounds, launch, once=()):
     return samples
 
 
-class Section:
-    """What a section of the bench found: Markdown lines, data for the JSON file, failures, and bars for the plot or None."""
+class Figure:
+    """One of the figures that Kiln is held to: what it says, what was measured (None: nothing) and the bound, with `least` or `most`."""
 
-    def __init__(self, name, title, lines, data, failures, panel=None):
+    def __init__(self, text, measured, most=None, least=None, unit=""):
+        self.text, self.measured, self.most, self.least, self.unit = text, measured, most, least, unit
+
+    def row(self):
+        asked = f"at most {self.most:g}{self.unit}" if self.most is not None else f"at least {self.least:g}{self.unit}"
+        if self.measured is None:
+            return [self.text, asked, "-", "not measured"]
+        met = self.measured <= self.most if self.most is not None else self.measured >= self.least
+        return [self.text, asked, cell(self.measured, 2, self.unit), "yes" if met else "**no**"]
+
+
+def worst(jobs, measure, largest=True):
+    """(value, name) of the job for which `measure` gives most (or least); (None, "nothing") where it gives none."""
+    found = [(value, job.name) for job in jobs if (value := measure(job)) is not None]
+    return (max if largest else min)(found, default=(None, "nothing"))
+
+
+class Section:
+    """What a section of the bench found: Markdown lines, data for the JSON file, failures, bars for the plot or None, and the figures
+    that were asked for."""
+
+    def __init__(self, name, title, lines, data, failures, panel=None, figures=()):
         self.name, self.title, self.lines, self.data, self.failures, self.panel = name, title, lines, data, failures, panel
+        self.rows = [figure.row() for figure in figures]
 
 
 def quotient(a, b):

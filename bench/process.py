@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from shutil import which
 
-from measure import Job, Section, cell, quotient, run, table
+from measure import Figure, Job, Section, cell, quotient, run, table, worst
 
 HERE = Path(__file__).resolve().parent
 SYSROOT = "/usr/riscv64-linux-gnu"  # of the cross compiler
@@ -27,7 +27,7 @@ def busybox(arch):
 
 def jobs(options, programs, ways):
     shells = {way: busybox("amd64" if way == "native" else "riscv64") for way in ways}
-    start = {"native": [], "qemu": [which("qemu-riscv64")], "kiln": [ways.get("kiln")]}
+    start = {**ways, "qemu": [which("qemu-riscv64")]}
     # What a program under each way names as the command that is to be started.
     inner = {"native": [], "qemu": start["qemu"], "kiln": []}
     forks, launches = str(options.forks), str(options.children)
@@ -55,7 +55,7 @@ def jobs(options, programs, ways):
 
 def measure(options, launch, ways, programs):
     selected = jobs(options, programs, ways)
-    samples = run("process", selected, [way for way in ("native", "qemu", "kiln") if way in ways], options.rounds, launch)
+    samples = run("process", selected, list(ways), options.rounds, launch)
     rows = []
     for job in selected:
         name = job.name + (" (a launch)" if job.count > 1 else "")
@@ -69,4 +69,9 @@ def measure(options, launch, ways, programs):
                     "kiln MB"], rows)
     lines += ["", NOTE]
     panel = ("Processes", [(job.name, "process", samples.ratio(job, "qemu", "kiln") or 0) for job in selected])
-    return Section("process", "Processes", lines, samples.data(), samples.failures, panel)
+    slowest = worst(selected[1:], lambda job: samples.ratio(job, "kiln", "qemu"))
+    share = worst(selected, lambda job: quotient(samples.peak_mb(job, "kiln"), samples.peak_mb(job, "qemu")))
+    return Section("process", "Processes", lines, samples.data(), samples.failures, panel, [
+        Figure("dynamic hello, part of qemu's time", samples.ratio(selected[0], "kiln", "qemu"), most=0.3),
+        Figure(f"forks and launches, part of qemu's time, the worst ({slowest[1]})", slowest[0], most=0.35),
+        Figure(f"processes: peak memory kiln/qemu, the most ({share[1]})", share[0], most=1)])

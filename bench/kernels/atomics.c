@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Atomic additions, exchanges and compare-and-swap loops of one thread.
 // group: int
+// size: 430
 #include "kernel.h"
 
 static uint64_t cells[64];

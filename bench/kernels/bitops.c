@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Counting, reversing and scanning bits with shifts and masks; the compiler's built-ins where it has instructions.
 // group: int
+// size: 3500
+// loop: single
 #include "kernel.h"
 
 static uint64_t reverse(uint64_t x) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A bytecode interpreter: a switch in a loop, that is, an indirect jump an instruction.
 // group: int
+// size: 4400
 #include "kernel.h"
 
 enum { PUSH, ADD, SUB, MUL, AND, XOR, DUP, SWAP, LOAD, STORE, DEC, JNZ, HALT };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Collatz sequences and greatest common divisors: division, remainder, data-dependent loops.
 // group: int
+// size: 830
+// loop: single
 #include "kernel.h"
 
 static unsigned steps(uint64_t n) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Conversions between integers and both floating-point formats, rounding, comparisons, sign operations.
 // group: fp
+// size: 3400
 // flags: -ffp-contract=off
 #include "kernel.h"
 

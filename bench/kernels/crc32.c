@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // CRC-32 by table, a byte at a time: loads whose address depends on the load before.
 // group: int
+// size: 390
+// loop: single
 #include "kernel.h"
 
 static uint32_t table[256];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Fast Fourier transform, in place; the roots of unity by half-angle formulas, so that no library decides their digits.
 // group: fp
+// size: 10000
 #include "kernel.h"
 
 enum { LOG = 12, N = 1 << LOG };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Recursive Fibonacci numbers: calls and returns, and little else.
 // group: int
+// size: 4400
 // flags: -fno-inline -fno-optimize-sibling-calls
 #include "kernel.h"
 

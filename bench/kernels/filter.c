@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A single-precision filter and a dot product, as of sound: short loops over floats.
 // group: fp
+// size: 78000
 #include "kernel.h"
 
 enum { N = 20000, TAPS = 16 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Shortest paths in a random graph with a binary heap.
 // group: int
+// size: 640
 #include "kernel.h"
 
 enum { NODES = 20000, DEGREE = 6 };

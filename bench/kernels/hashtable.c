@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Open-addressed hash table: multiplications, probes, stores at random places.
 // group: int
+// size: 1200
 #include "kernel.h"
 
 enum { SLOTS = 1 << 16 };

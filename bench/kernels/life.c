@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Conway's game of life on bytes: eight loads a cell, short branches.
 // group: int
+// size: 1450
 #include "kernel.h"
 
 enum { W = 256, H = 256 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // LZ77 with a hash of three bytes: compresses, expands, compares.
 // group: int
+// size: 1600
 #include "kernel.h"
 
 enum { SIZE = 100000, HASHES = 1 << 12 };

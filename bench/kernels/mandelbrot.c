@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Mandelbrot set: short double-precision loop with a compare at its end. Not fused, as counts at the rim would change.
 // group: fp
+// size: 11000
 // flags: -ffp-contract=off
 #include "kernel.h"
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Product of integer matrices: inner loop with two strided loads and a 32-bit multiplication.
 // group: int
+// size: 5800
+// loop: single
 #include "kernel.h"
 
 enum { N = 200 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // memcpy, memmove, memset and memcmp of many sizes and alignments: bandwidth of plain loads and stores.
 // group: int
+// size: 6400
 #include "kernel.h"
 
 enum { SIZE = 1 << 18 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Pi and an integral from random points: integers to doubles, comparisons whose result counts.
 // group: fp
+// size: 17000
 // flags: -ffp-contract=off
 #include "kernel.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Bodies under gravity: double precision with divisions and square roots.
 // group: fp
+// size: 15000
 #include "kernel.h"
 
 enum { N = 6 };

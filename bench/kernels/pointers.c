@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Calls through function pointers, as of objects with virtual methods.
 // group: int
+// size: 6400
 #include "kernel.h"
 
 typedef struct Shape {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Random numbers by 64- and 128-bit products: the high half of multiplications.
 // group: int
+// size: 490
+// loop: single
 #include "kernel.h"
 
 static uint64_t kernel(unsigned percent) {

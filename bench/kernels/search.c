@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Substring search with a skip table (Horspool) and, by itself, the naive way.
 // group: int
+// size: 660
 #include "kernel.h"
 
 enum { LENGTH = 200000 };

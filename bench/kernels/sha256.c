@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // SHA-256 compression: 32-bit rotates, xors and additions with many live values.
 // group: int
+// size: 2700
 #include "kernel.h"
 
 static uint32_t k[64];

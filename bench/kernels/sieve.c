@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Sieve of Eratosthenes: byte stores with a growing stride.
 // group: int
+// size: 1500
+// loop: single
 #include "kernel.h"
 
 enum { LIMIT = 2000000 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Spectral norm of an infinite matrix by power iteration: conversions and divisions.
 // group: fp
+// size: 7800
 #include "kernel.h"
 
 enum { N = 160 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The C library's string functions on short and middling strings.
 // group: int
+// size: 4400
 #include "kernel.h"
 
 enum { COUNT = 512 };

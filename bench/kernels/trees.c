@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Binary trees made with malloc, walked and freed.
 // group: int
+// size: 6600
 #include "kernel.h"
 
 typedef struct Node {
