@@ -7,7 +7,52 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# The ways to run a program under kiln: what tells each from the usual. `fast` is the usual one.
+SOON = ["--hot=threshold=2"]  # heads become hot at once
+WAYS = {
+    "fast": [],
+    "interp": ["--tier=interp"],
+    "none": ["--mode=none"],
+    "block": ["--mode=block", "--second-after=200"],
+    "sync": ["--mode=hybrid-sync", *SOON, "--second-after=30"],
+    "sync-at-once": ["--mode=hybrid-sync", "--hot=threshold=1", "--second-after=0"],  # slow
+    "soon": ["--hot=threshold=1", "--second-after=100"],
+    "first": ["--hot=threshold=3", "--optimizer=/nonexistent"],
+    "strict": ["--mode=hybrid-sync", "--select=net-strict", *SOON, "--second-after=40"],
+    "tracetree": ["--mode=hybrid-sync", "--select=tracetree", *SOON, "--second-after=50"],
+    "netplus": ["--mode=hybrid-sync", "--hot=threshold=2,netplus=1", "--second-after=30"],
+    "tiny": ["--mode=hybrid-sync", *SOON, "--second-after=60", "--trace-cache=64K"],
+    "tiniest": ["--hot=threshold=1", "--second-after=100", "--trace-cache=16K"],
+    "stop": ["--mode=hybrid-sync", *SOON, "--second-after=60", "--trace-cache=16K", "--trace-cache-policy=stop"],
+    "shared": ["--mode=hybrid-sync", *SOON, "--second-after=30", "--shared-memory"],
+    "no-vectors": ["--mode=hybrid-sync", *SOON, "--second-after=30", "--optimizer-options=no-vectors"],
+    "no-passes": ["--mode=hybrid-sync", *SOON, "--second-after=30", "--optimizer-options=no-passes"],
+    "slow": ["--hot=threshold=1", "--second-after=100", "--optimizer-delay=15"],
+    "old-host": ["--mode=hybrid-sync", *SOON, "--second-after=30", "--no-bmi", "--no-fma", "--no-avx"],
+}
 TIERS = ("fast", "interp")
+# In which of these ways a suite runs in the short form and, by a second entry, in the long one (else in all). Programs that are
+# long or change their code all the time are no use in `sync-at-once`, which compiles everything that runs twice.
+SUITE_WAYS = {
+    "insn": (["fast", "interp", "first"], ["fast", "interp", "first", "block", "soon", "sync-at-once"]),
+    "abi": (["fast", "interp", "soon", "tiniest"], [way for way in WAYS if way != "sync-at-once"]),
+    "traces": (["fast", "interp", "none", "sync", "slow", "netplus", "tiny", "stop", "shared"],),  # abi/traces_*.c
+    "sanitized": (["fast", "soon", "tiniest"],),
+    "code": (["fast", "interp", "soon"], ["fast", "interp", "none", "soon", "first", "tiniest"]),
+    "kernel": (["fast", "interp", "sync", "tiny"],),
+    "script": (["fast", "interp", "soon"], ["fast", "interp", "none", "soon", "slow", "first", "tiniest", "sync", "shared"]),
+    "musl": (["fast", "interp"], ["fast", "interp", "soon", "sync"]),
+    "csmith": (["fast", "interp", "sync"], ["fast", "interp", "none", "block", "sync", "strict", "netplus", "tiniest", "shared", "slow"]),
+    "debian": (["fast", "interp"], ["fast", "interp", "none", "soon", "slow", "tiniest", "sync"]),
+    "flow": ([way for way in WAYS if way != "sync-at-once"], list(WAYS)),  # in turn, or each program in all
+}
+
+
+def suite_ways(suite, long):
+    short, *rest = SUITE_WAYS[suite]
+    return (rest[0] if rest else list(WAYS)) if long else short
+
+
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 COMPILERS = {"native": ["gcc", "-march=x86-64-v2"], "riscv64": ["riscv64-linux-gnu-gcc", "-march=rv64gc"]}
 
@@ -64,6 +109,6 @@ def compile_c(source, target, machine, flags, timeout=120):
     return "" if done.status == 0 else f"cannot build {source.name} for {machine}: {done.describe()}"
 
 
-def ways(kiln, tiers=TIERS, options=()):
-    """{name: command prefix} of the ways to run a riscv64 program under kiln."""
-    return {tier: [str(kiln), f"--tier={tier}", *options] for tier in tiers}
+def ways(kiln, names=TIERS, options=()):
+    """{name: command prefix} of ways to run a riscv64 program under kiln."""
+    return {name: [str(kiln), *WAYS[name], *options] for name in names}

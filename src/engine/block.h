@@ -32,8 +32,8 @@ struct Block {
     uint8_t sightings; // how often the engine has met it (entered it, linked an exit to it), as far as it matters
     bool loop_head;    // of an O-shaped trace, or annotated
     bool annotated;
-    bool is_trace;  // it is the code of a trace
-    bool in_traces; // of some trace
+    bool is_trace;               // it is the code of a trace
+    struct TraceLink *in_traces; // the traces that contain it
     // Its final indirect jump, as recordings have seen it: where it led to, how often in a row, and whether it has led elsewhere too.
     uint64_t target;
     uint8_t target_samples;

@@ -223,6 +223,11 @@ void optimizer_after_fork(Engine *engine) {
         if (trace->wish == TRACE_ASKED) trace->wish = TRACE_NOT_ASKED;
 }
 
+// A trace that is known, after something that may have evicted it.
+static Trace *still_there(const Engine *engine, Trace *trace, uint64_t id, uint64_t epoch) {
+    return engine->epoch == epoch ? trace : trace_by_id(&engine->traces, id);
+}
+
 // ---- when a trace asks ---------------------------------------------------------------------------------------------------------------
 static uint64_t worth(const Engine *engine, const Trace *trace) {
     if (engine->options.second_after >= 0) {
@@ -237,12 +242,12 @@ static void ask(Engine *engine, Trace *trace) {
     bool wait = engine->options.mode != ENGINE_HYBRID;
     trace->wish = TRACE_ASKED;
     trace->asked_under = engine_assumptions(engine);
-    uint64_t heat = trace->executions * trace->guest_insns >> 10, id = trace->id;
+    uint64_t heat = trace->executions * trace->guest_insns >> 10, id = trace->id, epoch = engine->epoch;
     if (engine->options.count && !trace->counted_second) trace->counted_second = count_trace(engine, &trace->plan, COUNT_SECOND);
     Counted *counted = trace->counted_second;
     report_asked(engine, trace);
     Reason reason = optimizer_ask(engine, id, &trace->plan, heat > UINT32_MAX ? UINT32_MAX : (uint32_t)heat, counted, wait);
-    trace = trace_by_id(&engine->traces, id);
+    trace = still_there(engine, trace, id, epoch);
     if (reason == REASON_NONE) {
         if (trace) trace->looks = 0;
         return;
@@ -276,15 +281,15 @@ void trace_arm(Engine *engine, Trace *trace) {
 }
 
 void trace_counted(Engine *engine, Trace *trace) {
-    uint64_t id = trace->id;
+    uint64_t id = trace->id, epoch = engine->epoch;
     trace->executions += (uint64_t)trace->armed * trace->rounds;
     if (!trace->live) { // entered through an old entry of a cache
         trace->wish = TRACE_REFUSED;
     } else {
         optimizer_take(engine);
-        trace = trace_by_id(&engine->traces, id);
+        trace = still_there(engine, trace, id, epoch);
         if (trace && trace->live && trace->wish == TRACE_NOT_ASKED && worth(engine, trace) == 0) ask(engine, trace);
     }
-    trace = trace_by_id(&engine->traces, id);
+    if (trace) trace = still_there(engine, trace, id, epoch);
     if (trace && trace->form == TRACE_FIRST) trace_arm(engine, trace);
 }

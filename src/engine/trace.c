@@ -45,12 +45,32 @@ void trace_plan_free(TracePlan *plan) {
     *plan = (TracePlan){.loop = -1};
 }
 
+static void list_blocks(Trace *trace) {
+    trace->links = calloc(trace->plan.count, sizeof *trace->links);
+    if (!trace->links) fatal("out of memory for a trace");
+    for (uint32_t i = 0; i < trace->plan.count; i++) {
+        TraceLink *link = &trace->links[i], **list = &trace->plan.blocks[i]->in_traces;
+        *link = (TraceLink){.next = *list, .back = list, .trace = trace};
+        if (*list) (*list)->back = &link->next;
+        *list = link;
+    }
+}
+
+static void unlist_blocks(Trace *trace) {
+    for (uint32_t i = 0; i < trace->plan.count; i++) {
+        TraceLink *link = &trace->links[i];
+        *link->back = link->next;
+        if (link->next) link->next->back = link->back;
+    }
+}
+
 static void free_trace(Engine *engine, Trace *trace) {
     TraceCache *cache = &engine->traces;
     count_take_exits(engine, trace);
     note_lines(cache, trace, NULL);
     memset(trace->data, 0, (size_t)(trace->data_end - trace->data));
     trace_plan_free(&trace->plan);
+    free(trace->links);
     free(trace->code.host.faults);
     free(trace->code.host.entries);
     free(trace->code.host.exits);
@@ -65,7 +85,6 @@ void trace_cache_reset(Engine *engine) {
     }
     cache->oldest = NULL;
     cache->newest = &cache->oldest;
-    cache->wrapped = false;
     cache->memory.code_next = cache->memory.code;
     cache->memory.data_next = cache->memory.data;
 }
@@ -90,16 +109,10 @@ void trace_retire(Engine *engine, Trace *trace, Reason reason) {
     head_fail(engine, head, reason);
 }
 
-static bool contains(const Trace *trace, const Block *block) {
-    for (uint32_t i = 0; i < trace->plan.count; i++)
-        if (trace->plan.blocks[i] == block) return true;
-    return false;
-}
-
 void traces_invalidate(Engine *engine, Block *block) {
-    if (!block->in_traces) return;
-    for (Trace *trace = engine->traces.oldest; trace; trace = trace->next) {
-        if (trace->code.invalid || !contains(trace, block)) continue;
+    for (TraceLink *link = block->in_traces; link; link = link->next) {
+        Trace *trace = link->trace;
+        if (trace->code.invalid) continue;
         trace->code.invalid = true; // its exits are not linked any more
         if (current_cpu) forget_target(current_cpu, trace->code.pc);
         trace_retire(engine, trace, REASON_INVALIDATED);
@@ -132,39 +145,41 @@ static void evict(Engine *engine, Trace *trace) {
     trace_retire(engine, trace, REASON_EVICTED);
     for (uint32_t i = 0; i < trace->code.host.exit_count; i++) forget_exit(trace->code.host.exits[i]);
     engine->counters.traces_evicted++;
+    unlist_blocks(trace);
     free_trace(engine, trace);
 }
 
-static bool overlaps(const Trace *trace, const CodeMemory *room) {
-    const HostCompiled *host = &trace->code.host;
-    bool code = host->code < room->code_end && host->code + host->size > room->code_next;
-    bool data = trace->data < room->data_end && trace->data_end > room->data_next;
-    return code || data;
+// What a new trace takes: code and data in [next, end), and the ends of the ring from the second pair on, where it does not fit.
+typedef struct Sweep {
+    CodeMemory room;
+    const uint8_t *code_tail, *data_tail; // NULL: it fits
+} Sweep;
+
+static bool is_in(const uint8_t *start, const uint8_t *end, const uint8_t *next, const uint8_t *limit, const uint8_t *tail) {
+    return (start < limit && end > next) || (tail && end > tail);
 }
 
-// Until the ring closes for the first time there is nothing in the way.
-static bool evict_from(Engine *engine, const CodeMemory *room) {
+static bool is_swept(const Trace *trace, const Sweep *s) {
+    const HostCompiled *host = &trace->code.host;
+    return is_in(host->code, host->code + host->size, s->room.code_next, s->room.code_end, s->code_tail) ||
+           is_in(trace->data, trace->data_end, s->room.data_next, s->room.data_end, s->data_tail);
+}
+
+// They are the oldest ones.
+static void evict_swept(Engine *engine, const Sweep *s) {
     TraceCache *cache = &engine->traces;
-    bool stopped = false;
-    if (!cache->wrapped) return true;
-    for (Trace **link = &cache->oldest; *link;) {
-        Trace *trace = *link;
-        if (!overlaps(trace, room)) {
-            link = &trace->next;
-            continue;
-        }
-        if (!stopped) world_stop(engine);
-        stopped = true;
-        *link = trace->next;
-        if (!*link) cache->newest = link;
+    if (!cache->oldest || !is_swept(cache->oldest, s)) return;
+    world_stop(engine);
+    while (cache->oldest && is_swept(cache->oldest, s)) {
+        Trace *trace = cache->oldest;
+        cache->oldest = trace->next;
         evict(engine, trace);
     }
-    if (!stopped) return true;
+    if (!cache->oldest) cache->newest = &cache->oldest;
     engine->epoch++;
     world_clear_caches(engine);
     world_serialise(engine);
     world_resume(engine);
-    return true;
 }
 
 static uint8_t *aligned(uint8_t *p) { return (uint8_t *)(((uintptr_t)p + TRACE_LINE - 1) & ~(uintptr_t)(TRACE_LINE - 1)); }
@@ -173,18 +188,25 @@ static uint8_t *aligned(uint8_t *p) { return (uint8_t *)(((uintptr_t)p + TRACE_L
 static bool make_room(Engine *engine, size_t code, size_t data, CodeMemory *room) {
     const CodeMemory *all = &engine->traces.memory;
     if (code > cache_bytes(&engine->traces) || data > cache_bytes(&engine->traces)) return false;
-    *room = *all;
-    room->code_next = aligned(all->code_next);
-    room->data_next = aligned(all->data_next);
-    bool code_wraps = (size_t)(all->code_end - room->code_next) < code || room->code_next > all->code_end;
-    bool data_wraps = (size_t)(all->data_end - room->data_next) < data || room->data_next > all->data_end;
+    Sweep s = {.room = *all};
+    s.room.code_next = aligned(all->code_next);
+    s.room.data_next = aligned(all->data_next);
+    bool code_wraps = (size_t)(all->code_end - s.room.code_next) < code || s.room.code_next > all->code_end;
+    bool data_wraps = (size_t)(all->data_end - s.room.data_next) < data || s.room.data_next > all->data_end;
     if ((code_wraps || data_wraps) && engine->options.trace_cache_stop) return false;
-    engine->traces.wrapped |= code_wraps || data_wraps;
-    if (code_wraps) room->code_next = all->code;
-    if (data_wraps) room->data_next = all->data;
-    room->code_end = room->code_next + code;
-    room->data_end = room->data_next + data;
-    return evict_from(engine, room);
+    if (code_wraps) {
+        s.code_tail = all->code_next;
+        s.room.code_next = all->code;
+    }
+    if (data_wraps) {
+        s.data_tail = all->data_next;
+        s.room.data_next = all->data;
+    }
+    s.room.code_end = s.room.code_next + code;
+    s.room.data_end = s.room.data_next + data;
+    evict_swept(engine, &s);
+    *room = s.room;
+    return true;
 }
 
 // ---- coming into use ----------------------------------------------------------------------------------------------------------------
@@ -229,7 +251,7 @@ static void use(Engine *engine, Trace *trace, const CodeMemory *room, uint8_t *d
     cache->newest = &trace->next;
     note_lines(cache, trace, trace);
     cache->made++;
-    for (uint32_t i = 0; i < trace->plan.count; i++) trace->plan.blocks[i]->in_traces = true;
+    list_blocks(trace);
     if (head->trace) {
         head->trace->live = false;
         report_trace_end(engine, head->trace, REASON_REPLACED);

@@ -10,8 +10,8 @@
 // to the head goes there; its exits are linked to blocks like any other exit. Nothing else points to a trace, but the threads' caches of
 // indirect targets, which are emptied before its memory is used again.
 //
-// The cache is a ring, code and data in step: a new trace is placed behind the newest one, and what lies there is evicted. Eviction
-// happens with the world stopped: no thread is inside (engine/world.c), and generated code is never returned into, so the bytes are free.
+// The cache is a ring, code and data in step: a new trace is placed behind the newest one, and what lies there is evicted; these are the
+// oldest, as an end that is too small for the new one is swept too. Eviction happens with the world stopped: no thread is inside (engine/world.c), and generated code is never returned into, so the bytes are free.
 //
 // Everything here is called with the engine's lock held, but trace_at_host.
 #ifndef KILN_ENGINE_TRACE_H
@@ -31,8 +31,15 @@ typedef struct TracePlan {
 typedef enum TraceForm { TRACE_FIRST, TRACE_SECOND } TraceForm;
 typedef enum TraceWish { TRACE_NOT_ASKED, TRACE_ASKED, TRACE_REFUSED } TraceWish; // of a second form
 
+// A block of a trace, in the list of the traces that contain the block.
+typedef struct TraceLink {
+    struct TraceLink *next, **back;
+    struct Trace *trace;
+} TraceLink;
+
 typedef struct Trace {
     struct Trace *next; // newer
+    TraceLink *links;   // by block of the plan
     uint64_t id;
     TracePlan plan;
     Block code; // as which it leaves; never in the table of blocks
@@ -55,7 +62,6 @@ typedef struct Trace {
 typedef struct TraceCache {
     CodeMemory memory;       // code_next and data_next are where the next trace goes
     Trace *oldest, **newest; // all that have memory, in order of their age
-    bool wrapped;            // the ring has closed: what lies ahead is in use
     Trace **by_line;         // by cache line of the code
     uint64_t last_id;
     uint32_t made; // first and second forms together

@@ -20,7 +20,7 @@
 
 enum { START_STACK = 64 << 10, SERVED_FD = 3, MOST_FDS = 65536, HIDDEN_FDS = 64 };
 
-static char program[PATH_MAX];
+static char program[PATH_MAX], delay_argument[24];
 static int hub = -1;
 static bool tried;
 static pid_t foreign_children; // the process whose children are born into another pid namespace
@@ -30,7 +30,8 @@ static bool is_there(const char *folder, int length, const char *name) {
     return written < (int)sizeof program && access(program, X_OK) == 0;
 }
 
-void optimizer_configure(const char *chosen, const char *self) {
+void optimizer_configure(const char *chosen, const char *self, unsigned delay) {
+    if (delay) snprintf(delay_argument, sizeof delay_argument, "--delay=%u", delay);
     static const char *const places[] = {"kiln-opt", "../libexec/kiln/kiln-opt", "../opt/kiln-opt"};
     const char *slash = strrchr(self, '/');
     int length = slash ? (int)(slash - self) + 1 : 0;
@@ -62,7 +63,7 @@ static void close_others(void) {
 
 static int run_optimizer(void *argument) {
     Start *start = argument;
-    char *argv[] = {program, "--serve", "3", NULL}, *envp[] = {NULL};
+    char *argv[] = {program, "--serve", "3", *delay_argument ? delay_argument : NULL, NULL}, *envp[] = {NULL};
     int null = open("/dev/null", O_RDWR);
     if (null >= 0 && null < SERVED_FD) null = fcntl(null, F_DUPFD, SERVED_FD + 1);
     int served = start->served == SERVED_FD ? fcntl(start->served, F_DUPFD, SERVED_FD + 1) : start->served;

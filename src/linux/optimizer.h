@@ -14,7 +14,8 @@
 #include <stdbool.h>
 
 // The program to be started; NULL: `kiln-opt` beside `self` (Kiln's own path), or where `make install` and the build put it.
-void optimizer_configure(const char *program, const char *self);
+// `delay`: it holds each answer back for so many milliseconds (tests).
+void optimizer_configure(const char *program, const char *self, unsigned delay);
 // The hub's descriptor; starts the optimizer the first time. -1: there is none; OPTIMIZER_LATER: not from this process, which shares
 // its parent's memory but not its descriptors.
 enum { OPTIMIZER_LATER = -2 };

@@ -120,7 +120,7 @@ static void fill_process(LinuxProcess *process, const Options *options, const Gu
     if (options->self_fd) exec_keep_self(process, atoi(options->self_fd));
     if (options->limits) limits_read(process, options->limits);
     set_self_path(process, argv[0]);
-    optimizer_configure(options->optimizer, process->self_path);
+    optimizer_configure(options->optimizer, process->self_path, options->optimizer_delay);
 }
 
 static int run(int argc, char **argv, char **envp) {

@@ -88,9 +88,10 @@ typedef struct Options {
     EngineOptions engine; // complete but for `features` (cpu model) and `log` (options_open_log)
     uint32_t log_items;   // -d; with `strace` it makes engine.log_mask
     bool strace;
-    const char *gdb;         // where to wait for a debugger, or NULL
-    const char *annotations; // file of known loop heads
-    const char *optimizer;   // path of kiln-opt; NULL: where it usually is
+    const char *gdb;          // where to wait for a debugger, or NULL
+    const char *annotations;  // file of known loop heads
+    const char *optimizer;    // path of kiln-opt; NULL: where it usually is
+    unsigned optimizer_delay; // milliseconds (tests)
     bool stats;
     const char *report;       // file of the report; absolute; `%d`: one a process. NULL: none
     const char *report_owner; // without %d: the process that writes it

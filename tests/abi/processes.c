@@ -37,11 +37,20 @@ static void forking(void) {
     kill(child, SIGTERM);
     CHECK(status_of(child) == SIGTERM);
     CHECK_ERROR(waitpid(child, &status, 0), ECHILD);
+    int until[2]; // it goes on until it has been seen to go on
+    char byte;
+    CHECK(pipe(until) == 0);
     child = fork();
-    if (child == 0) raise(SIGSTOP), _exit(3);
+    if (child == 0) {
+        close(until[1]);
+        raise(SIGSTOP);
+        _exit(read(until[0], &byte, 1) == 0 ? 3 : 1);
+    }
     CHECK(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
     kill(child, SIGCONT);
     CHECK(waitpid(child, &status, WCONTINUED) == child && WIFCONTINUED(status));
+    close(until[1]);
+    close(until[0]);
     CHECK(status_of(child) == 3 << 8);
     child = fork();
     if (child == 0) _exit(9);

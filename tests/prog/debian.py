@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Programs of Debian's riscv64 port, dynamically linked, as they come out of their packages.
 
-    tests/prog/debian.py --kiln PATH [--quick|--long] [--tier fast|interp] [--way kiln|qemu|native] [--list] [NAME...]
+    tests/prog/debian.py --kiln PATH [--quick|--long] [--tier WAY] [--way kiln|qemu|native] [--list] [NAME...]
 
 Cases stand in tests/prog/debian/*.cases, one after the other:
 
@@ -79,7 +79,7 @@ def command(case, way, args, sysroot):
         return ["/bin/bash", "-c", case.script], "/usr/bin:/bin"
     if way == "qemu":
         return ["/bin/bash", "-c", case.script], f"{args.wrappers}:/usr/bin:/bin"
-    return [args.kiln, f"--tier={args.tier}", "-L", sysroot, sysroot / "usr/bin/bash", "-c", case.script], "/usr/bin:/bin"
+    return [*support.ways(args.kiln, [args.tier])[args.tier], "-L", sysroot, sysroot / "usr/bin/bash", "-c", case.script], "/usr/bin:/bin"
 
 
 def run(case, way, args, sysroot):
@@ -125,7 +125,7 @@ def chosen(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kiln", type=Path, default=ROOT / "build/kiln")
-    parser.add_argument("--tier", choices=support.TIERS, default="fast")
+    parser.add_argument("--tier", choices=support.WAYS, default="fast", help="or another way of support.WAYS")
     parser.add_argument("--way", choices=("kiln", "qemu", "native"), default="kiln")
     parser.add_argument("--jobs", type=int, default=2)
     size = parser.add_mutually_exclusive_group()
@@ -136,7 +136,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args()
     args.kiln = args.kiln.absolute()
-    args.patience = 20 if args.tier == "interp" else 1
+    args.patience = {"fast": 1, "none": 1, "interp": 20}.get(args.tier, 10)
     cases = chosen(args)
     if args.list:
         print(*(f"{case.name} ({case.source.name})" for case in cases), sep="\n")
