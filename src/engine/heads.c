@@ -48,8 +48,9 @@ void head_count(Engine *engine, Block *block) {
 void head_arrival(Engine *engine, Block *block, HotArrival how, bool backward) {
     if (block->sightings < UINT8_MAX) block->sightings++;
     if (__atomic_load_n(&block->hot.state, __ATOMIC_RELAXED) != HOT_NONE) return;
-    // Where paths merge, a block is soon met twice; a loop has a backward branch.
-    bool seen = block->sightings >= (backward ? 2 : engine->options.hot.sightings);
+    // Where paths merge, a block is soon met twice. A loop has a backward branch, and may be entered in the middle of a block, so that
+    // its head is new when that branch leads there: once it is linked nobody comes by any more.
+    bool seen = backward || block->sightings >= engine->options.hot.sightings;
     if (!hot_is_potential_head(&engine->options.hot, how, seen, backward)) return;
     uint64_t epoch = engine->epoch;
     world_lock(engine);

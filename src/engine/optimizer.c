@@ -30,6 +30,32 @@ uint32_t engine_assumptions(const Engine *engine) {
            (exact ? 0 : TRACE_NO_FAULT_HANDLER);
 }
 
+// ---- side ways -----------------------------------------------------------------------------------------------------------------------
+// A block that a direct exit leads to has been executed if it is there.
+static unsigned known_successors(void *context, uint32_t id, uint32_t *out, unsigned room) {
+    const Engine *engine = context;
+    const Block *block = block_by_id(&engine->blocks, id);
+    unsigned count = 0;
+    for (uint32_t i = 0; block && i < block->host.exit_count && count < room; i++) {
+        const KirExit *exit = &block->host.exits[i]->exit;
+        if (exit->kind != KIR_EXIT_DIRECT || exit->hint == KIR_JUMP_CALL) continue;
+        const Block *to = block_find(&engine->blocks, exit->target, block->mode);
+        if (to) out[count++] = to->id;
+    }
+    return count;
+}
+
+// Adds what NETPlus knows by now: a trace that asks for its second form has run for a while.
+static void widen(Engine *engine, Trace *trace) {
+    const TracePlan *plan = &trace->plan;
+    HotPath path = {.count = plan->path, .loop = plan->loop, .shape = (HotShape)plan->shape};
+    for (uint32_t i = 0; i < plan->path; i++) path.blocks[i] = plan->blocks[i]->id;
+    hot_netplus(&path, &engine->options.hot, plan->blocks[0]->annotated, known_successors, engine);
+    Block *added[HOT_MAX_BLOCKS];
+    for (uint32_t i = 0; i < path.added; i++) added[i] = block_by_id(&engine->blocks, path.blocks[path.count + i]);
+    trace_widen(trace, added, path.added);
+}
+
 // ---- the request ---------------------------------------------------------------------------------------------------------------------
 static int32_t index_of_pc(const TracePlan *plan, uint64_t pc) {
     for (uint32_t i = 0; i < plan->count; i++)
@@ -234,7 +260,11 @@ static uint64_t worth(const Engine *engine, const Trace *trace) {
         uint64_t after = (uint64_t)engine->options.second_after;
         return after > trace->executions ? after - trace->executions : 0;
     }
-    HotCost cost = {.executions = trace->executions, .insns = trace->guest_insns, .ops = trace->ops, .loop = trace->plan.loop >= 0};
+    HotCost cost = {.executions = trace->executions,
+                    .insns = trace->guest_insns,
+                    .ops = trace->ops,
+                    .loop = trace->plan.loop >= 0,
+                    .completed = trace->completed};
     return hot_worth(&cost, &engine->options.hot, &engine->compile_cost);
 }
 
@@ -242,6 +272,7 @@ static void ask(Engine *engine, Trace *trace) {
     bool wait = engine->options.mode != ENGINE_HYBRID;
     trace->wish = TRACE_ASKED;
     trace->asked_under = engine_assumptions(engine);
+    widen(engine, trace);
     uint64_t heat = trace->executions * trace->guest_insns >> 10, id = trace->id, epoch = engine->epoch;
     if (engine->options.count && !trace->counted_second) trace->counted_second = count_trace(engine, &trace->plan, COUNT_SECOND);
     Counted *counted = trace->counted_second;
@@ -270,7 +301,8 @@ static uint64_t until_next_look(Trace *trace) {
 
 void trace_arm(Engine *engine, Trace *trace) {
     uint64_t count = INT32_MAX, more = worth(engine, trace);
-    if (engine->optimizer.absent && trace->wish == TRACE_NOT_ASKED) trace->wish = TRACE_REFUSED;
+    bool never = engine->optimizer.absent || more == UINT64_MAX;
+    if (never && trace->wish == TRACE_NOT_ASKED) trace->wish = TRACE_REFUSED;
     if (trace->wish == TRACE_NOT_ASKED && more) count = more / trace->rounds;
     else if (trace->wish != TRACE_REFUSED) count = until_next_look(trace);
     if (trace->wish == TRACE_REFUSED) trace_stop_counting(engine, trace);
@@ -283,6 +315,8 @@ void trace_arm(Engine *engine, Trace *trace) {
 void trace_counted(Engine *engine, Trace *trace) {
     uint64_t id = trace->id, epoch = engine->epoch;
     trace->executions += (uint64_t)trace->armed * trace->rounds;
+    trace->completed = trace->armed ? (uint32_t)((uint64_t)trace->counter->ends * 100 / trace->armed) : 100;
+    trace->counter->ends = 0;
     if (!trace->live) { // entered through an old entry of a cache
         trace->wish = TRACE_REFUSED;
     } else {

@@ -134,16 +134,14 @@ static bool connected(void *context, uint32_t from, uint32_t to) {
 }
 
 static TracePlan plan_of(const Recording *r, const HotPath *path) {
-    unsigned count = path->count + path->added;
-    TracePlan plan = {.blocks = malloc(count * sizeof *plan.blocks),
-                      .count = count,
+    TracePlan plan = {.blocks = malloc(path->count * sizeof *plan.blocks),
+                      .count = path->count,
                       .path = path->count,
                       .loop = path->loop,
                       .shape = (uint8_t)path->shape,
                       .reason = (uint8_t)path->end};
     if (!plan.blocks) fatal("out of memory for a path");
     for (unsigned i = 0; i < path->count; i++) plan.blocks[i] = r->blocks[index_of(r, path->blocks[i])];
-    for (unsigned i = path->count; i < count; i++) plan.blocks[i] = block_by_id(&r->engine->blocks, path->blocks[i]);
     return plan;
 }
 
@@ -151,15 +149,6 @@ static bool all_valid(const Recording *r) {
     for (unsigned i = 0; i < r->rec.count; i++)
         if (r->blocks[i]->invalid) return false;
     return true;
-}
-
-static unsigned known_successors(void *context, uint32_t id, uint32_t *out, unsigned room) {
-    const Recording *r = context;
-    const Block *block = block_by_id(&r->engine->blocks, id);
-    unsigned count = 0;
-    for (uint32_t i = 0; block && i < block->host.exit_count && count < room; i++)
-        if (block->host.exits[i]->linked && !block->host.exits[i]->linked->invalid) out[count++] = block->host.exits[i]->linked->id;
-    return count;
 }
 
 static bool limit_reached(const Engine *engine) {
@@ -190,7 +179,6 @@ static void make(Recording *r, HotPath *path) {
         engine->reasons[REASON_TRACE_LIMIT]++;
         return;
     }
-    hot_netplus(path, &engine->options.hot, head->annotated, known_successors, r);
     Reason reason = REASON_NONE;
     hot_state_change(&head->hot.state, HOT_TRACE_HEAD, HOT_OPTIMIZED);
     if (path->shape == HOT_O) head->loop_head = true;

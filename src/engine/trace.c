@@ -64,6 +64,17 @@ static void unlist_blocks(Trace *trace) {
     }
 }
 
+void trace_widen(Trace *trace, Block *const *added, uint32_t count) {
+    TracePlan *plan = &trace->plan;
+    unlist_blocks(trace);
+    free(trace->links);
+    plan->count = plan->path + count;
+    plan->blocks = realloc(plan->blocks, plan->count * sizeof *plan->blocks);
+    if (!plan->blocks) fatal("out of memory for a trace");
+    for (uint32_t i = 0; i < count; i++) plan->blocks[plan->path + i] = added[i];
+    list_blocks(trace);
+}
+
 static void free_trace(Engine *engine, Trace *trace) {
     TraceCache *cache = &engine->traces;
     count_take_exits(engine, trace);
@@ -221,6 +232,7 @@ static Trace *new_trace(TraceForm form, TracePlan plan) {
     Trace *trace = calloc(1, sizeof *trace);
     if (!trace) fatal("out of memory for a trace");
     trace->form = form;
+    trace->completed = 100;
     trace->plan = plan;
     const Block *head = plan.blocks[0];
     trace->code.pc = head->pc;
@@ -267,6 +279,7 @@ void trace_stop_counting(Engine *engine, Trace *trace) {
     Block *head = trace->plan.blocks[0];
     if (!trace->live || trace->form != TRACE_FIRST) return;
     head->entry = trace->code.host.code + host_counter_bytes();
+    if (!engine->threaded) host_stop_counting_ends(&engine->traces.memory, trace->code.host.ends);
     head_relink(engine, head);
 }
 

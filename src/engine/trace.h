@@ -50,6 +50,7 @@ typedef struct Trace {
     HeadRecord *counter;  // first form; NULL: does not count
     uint32_t rounds;      // of a loop in one execution of the first form
     uint32_t armed;       // what the counter began with
+    uint32_t completed;   // per cent of them that came to the path's last exit, as counted at last
     uint64_t executions;  // counted before that
     uint32_t ops;         // KIR operations of the path
     uint32_t asked_under; // assumptions
@@ -82,6 +83,8 @@ Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason);
 Trace *trace_make_second(Engine *engine, TracePlan plan, struct Counted *counted, const TraceResult *result, Reason *reason);
 // The head goes back to its own code.
 void trace_retire(Engine *engine, Trace *trace, Reason reason);
+// The side ways of the path, from now on.
+void trace_widen(Trace *trace, Block *const *added, uint32_t count);
 // The block's code has changed: so have all traces that contain it.
 void traces_invalidate(Engine *engine, Block *block);
 // All second forms (an assumption does not hold any more).

@@ -33,6 +33,7 @@ typedef struct CountedExit {
 // counted down at each execution; below zero the code is left with HOST_EXIT of this record. Counts of several threads may be lost.
 typedef struct HeadRecord {
     int32_t counter;
+    uint32_t ends; // first form of a trace: how often it came to its last exit
     bool of_trace;
     void *owner; // Block, or Trace if of_trace
 } HeadRecord;
@@ -76,6 +77,7 @@ typedef struct HostCompiled {
     uint32_t entry_count;
     ExitRecord **exits;
     uint32_t exit_count;
+    uint8_t *ends; // counts HeadRecord.ends; NULL: nothing does
     uint32_t fallbacks, helper_calls;
     bool too_complex; // when host_compile failed: the block must be made shorter
 } HostCompiled;
@@ -95,6 +97,8 @@ void host_memory_is_shared(Host *host);
 bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, const HeadRecord *head, Arena *scratch, HostCompiled *out);
 // How far behind its start the code itself begins where it counts.
 unsigned host_counter_bytes(void);
+// Makes HostCompiled.ends do nothing. Nobody else may run the code.
+void host_stop_counting_ends(const CodeMemory *memory, uint8_t *ends);
 // Writes code that counts `head` and goes on at `body`. NULL: no room.
 uint8_t *host_write_counter(const Host *host, CodeMemory *memory, const HeadRecord *head, const uint8_t *body);
 // Places the object of an optimizer's result at memory->code_next, aligned to a cache line, and behind it a patchable jump for each exit

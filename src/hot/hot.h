@@ -174,6 +174,7 @@ typedef struct HotCost {
     unsigned insns;      // guest instructions on the path
     unsigned ops;        // KIR operations to compile
     bool loop;           // one execution leads to the next
+    unsigned completed;  // per cent of the executions that came to the path's end
 } HotCost;
 
 // The number of further executions after which to ask for the second form; 0: now. The ski-rental rule: rent (run the first form)

@@ -33,7 +33,9 @@ uint64_t hot_cost_expected(const HotCompileCost *cost, const HotParams *params, 
 
 uint64_t hot_worth(const HotCost *what, const HotParams *params, const HotCompileCost *cost) {
     uint64_t price_ps = product(hot_cost_expected(cost, params, what->ops), 1000);
-    uint64_t saving_ps = product(what->insns, params->saving_ps), entry_ps = what->loop ? 0 : params->entry_ps;
+    bool early = what->completed < params->completed;
+    if (early && !what->loop) return UINT64_MAX;
+    uint64_t saving_ps = product(what->insns, params->saving_ps), entry_ps = what->loop && !early ? 0 : params->entry_ps;
     if (saving_ps <= entry_ps) return UINT64_MAX; // it would never pay
     saving_ps -= entry_ps;
     uint64_t break_even = price_ps / saving_ps + (price_ps % saving_ps != 0);

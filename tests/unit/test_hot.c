@@ -206,10 +206,13 @@ static void test_coverage(void) {
 
 static void test_worth(void) {
     HotParams params = hot_params_default();
-    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .loop = true}, &params, &(HotCompileCost){0}) == 1100000,
+    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .loop = true, .completed = 100}, &params, &(HotCompileCost){0}) == 1100000,
           "the manual's example", "");
-    check(hot_worth(&(HotCost){.insns = 100, .ops = 200}, &params, &(HotCompileCost){0}) == 1375000, "the same, no loop", "");
-    check(hot_worth(&(HotCost){.insns = 20, .ops = 40}, &params, &(HotCompileCost){0}) == UINT64_MAX, "too short to enter and leave", "");
+    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .completed = 50}, &params, &(HotCompileCost){0}) == 1375000, "the same, no loop", "");
+    check(hot_worth(&(HotCost){.insns = 20, .ops = 40, .completed = 100}, &params, &(HotCompileCost){0}) == UINT64_MAX, "too short to enter and leave", "");
+    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .completed = 49}, &params, &(HotCompileCost){0}) == UINT64_MAX, "left early", "");
+    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .loop = true, .completed = 1}, &params, &(HotCompileCost){0}) == 1375000,
+          "a loop of few rounds", "");
     params.entry_ps = 0;
     params.compile_ns = 1000;
     params.compile_fixed_us = 10;
@@ -217,7 +220,7 @@ static void test_worth(void) {
     HotCompileCost cost = {0};
     check(hot_cost_expected(&cost, &params, 90) == 100000, "cost before anything was measured", "");
     // 100 µs against 20 instructions of 0.5 ns = 10 ns an execution
-    HotCost what = {.executions = 0, .insns = 20, .ops = 90};
+    HotCost what = {.executions = 0, .insns = 20, .ops = 90, .completed = 100};
     check(hot_worth(&what, &params, &cost) == 10000, "break-even", "");
     what.executions = 4000;
     check(hot_worth(&what, &params, &cost) == 6000, "what it has run counts", "");

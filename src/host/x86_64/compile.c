@@ -361,11 +361,19 @@ static bool is_skipped(Emit *e, KirRef v, const KirInsn *insn) {
     return removable && (!value->last_use || value->root != v || plan_is_fused(e, v));
 }
 
+// add dword [rip + x], 1
+enum { ENDS_BYTES = 7 };
+static void count_end(Emit *e) {
+    e->ends = e->c.p;
+    x_alu_mi(&e->c, X_ADD, 0, mem_rip(&e->head->ends), 1);
+}
+
 static void emit_all(Emit *e) {
     for (uint32_t i = 0; i < e->kir->count; i++) {
         const KirInsn *insn = &e->insns[i];
         if (is_skipped(e, i, insn)) continue;
         e->index = i;
+        if (i + 1 == e->kir->count && e->head) count_end(e);
         bool effect = kir_op_info[insn->op].result == '-' || insn->type == KIR_VOID;
         if (effect) emit_effect(e, i, insn);
         else emit_value(e, i, insn);
@@ -392,6 +400,11 @@ static uint8_t *count_down(Code *c, const HeadRecord *head) {
 
 unsigned host_counter_bytes(void) { return 7 + 6; } // sub dword [rip + x], 1; js
 
+void host_stop_counting_ends(const CodeMemory *memory, uint8_t *ends) {
+    Code c = {.p = ends, .end = ends + ENDS_BYTES, .write_delta = memory->write_delta};
+    if (ends) x_nop(&c, ENDS_BYTES);
+}
+
 static void leave_hot(Code *c, const Host *host, const HeadRecord *head) {
     x_lea(c, 1, RAX, mem_rip((const uint8_t *)head + HOST_HEAD_TAG));
     x_jmp(c, host->exit);
@@ -417,6 +430,7 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, const Hea
     e.host = host;
     e.memory = memory;
     e.kir = kir;
+    e.head = head;
     e.insns = kir->insns;
     e.scratch = scratch;
     e.insn_pc = kir->pc;
@@ -447,6 +461,7 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, const Hea
                           .exits = e.exits,
                           .exit_count = e.exit_count,
                           .fallbacks = e.fallbacks,
+                          .ends = e.ends,
                           .helper_calls = e.helper_calls};
     return true;
 }

@@ -103,6 +103,7 @@ struct Emit {
     Code c;
     const Host *host;
     CodeMemory *memory;
+    const HeadRecord *head; // what counts this code, or NULL
     const KirBlock *kir;
     const KirInsn *insns;
     Arena *scratch;
@@ -113,6 +114,7 @@ struct Emit {
     uint16_t locked[2], busy[2]; // by class: registers of operands; registers that hold a value
     bool too_complex;            // out of spill slots
     uint8_t *start;
+    uint8_t *ends; // where it counts that its last exit was reached
     Cold *cold, **cold_tail;
     HostFault *faults;
     uint32_t fault_count, fault_capacity;

@@ -122,7 +122,9 @@ static void plan_operands(Emit *e, uint32_t at, KirInsn *insn) {
     uint32_t *refs[3];
     int n = kir_operands(insn, refs);
     bool selects = insn->op == KIR_SELECT && !e->host->options->eval_all; // the evaluator needs the truth value itself
-    bool takes_flags = insn->op == KIR_EXIT_IF || insn->op == KIR_EXIT_IF_IND || insn->op == KIR_EXIT_COND || selects;
+    // The target takes a register, and comparing narrow operands takes all four temporaries.
+    bool exits_indirectly = insn->op == KIR_EXIT_IF_IND && e->insns[insn->a].type >= KIR_I32;
+    bool takes_flags = insn->op == KIR_EXIT_IF || exits_indirectly || insn->op == KIR_EXIT_COND || selects;
     for (int i = 0; i < n; i++) {
         if (*refs[i] == KIR_NONE) continue;
         bool as_flags = takes_flags && refs[i] == &insn->a && e->insns[insn->a].op == KIR_CMP;
