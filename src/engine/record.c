@@ -226,12 +226,12 @@ Block *record_path(Cpu *cpu, Block *head) {
     if (!claim(engine)) return record_later(cpu, head);
     Recording r = {.engine = engine, .epoch = engine->block_epoch};
     RunOutcome outcome = {.how = INTERP_CONTINUE};
-    arena_reset(&engine->recorded);
     hot_record_start(&r.rec, &engine->options.hot, head->id);
     r.blocks[0] = head;
     execute_path(&r, cpu, &outcome);
     world_lock(engine);
     if (engine->block_epoch == r.epoch) finish(&r);
+    arena_reset(&engine->recorded); // under the lock like all that allocates: a fork finds the allocator free
     world_unlock(engine);
     release(engine);
     if (outcome.how != INTERP_CONTINUE) {
