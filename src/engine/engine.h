@@ -84,6 +84,7 @@ typedef struct EngineOptions {
     bool report;                       // collect what a report shows (debug/report.h); needs `count`
     bool perfmap, jitdump;             // names of code for perf (debug/perf.h)
     bool child;                        // the process ran another program before
+    bool exact_faults;                 // traces show all registers at a fault, as if a handler were installed from the start
     bool guard_code;                   // changed code is seen without an instruction that says so (engine/guard.c)
     bool shared_memory;                // assume from the start that guest memory is shared (tests)
     LogRange *log_ranges;              // what dumps of code are restricted to; none: everything

@@ -41,8 +41,9 @@ static bool fault_in_code(Cpu *cpu, int signal, const siginfo_t *info, void *uco
     const HostCompiled *host = code_at(cpu->engine, pc, &trace);
     if (!host) return false;
     const HostFault *fault = find_fault(host, (uint32_t)(pc - host->code));
-    // A trace that was made while nobody handled faults has no table: the process dies of it, where exactly is not known.
-    bool inexact = !fault && trace && trace->form == TRACE_SECOND && !host->fault_count;
+    // A trace that was made while nobody handled faults has no table: the process dies of it, where exactly is not known. In other
+    // traces it is an access that was proven safe, until another process took away the end of a file.
+    bool inexact = !fault && trace && trace->form == TRACE_SECOND;
     if (!fault && !inexact) return false;
     cpu->pc = fault ? fault->pc : trace->code.pc;
     cpu->raised = -1;

@@ -25,7 +25,9 @@ enum {
 };
 
 uint32_t engine_assumptions(const Engine *engine) {
-    bool exact = engine->fault_handler || engine->options.guard_code || engine->watcher; // a debugger shows registers
+    const EngineOptions *options = &engine->options;
+    bool exact =
+        engine->fault_handler || options->exact_faults || options->guard_code || engine->watcher; // a debugger shows registers
     return (engine->memory_shared || engine->options.shared_memory ? 0 : TRACE_PRIVATE_MEMORY) |
            (exact ? 0 : TRACE_NO_FAULT_HANDLER);
 }

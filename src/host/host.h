@@ -42,7 +42,7 @@ enum { HOST_HEAD_TAG = 8, HOST_HEAD_TAG_MASK = 15 };
 
 // Where a global's value is at a faulting instruction when it is not at home.
 // CONST: value; WIDE: *(const KirWide *)value; GLOBAL: at that offset in the guest's state. STACK: `value` bytes above
-// the host's stack pointer.
+// what the register holds.
 typedef enum HostPlace { PLACE_CONST, PLACE_WIDE, PLACE_GPR, PLACE_XMM, PLACE_SPILL, PLACE_GLOBAL, PLACE_STACK } HostPlace;
 typedef struct HostFaultEntry {
     uint16_t global;

@@ -90,7 +90,7 @@ typedef struct TraceExit {
 } TraceExit;
 
 // Where a global's value is at a faulting instruction: CONST: `value`; GPR, XMM: register `reg` (numbers of the x86 encoding);
-// STACK: at `value` bytes above rsp.
+// STACK: at `value` bytes above what the register `reg` holds.
 typedef enum TracePlace { TRACE_PLACE_CONST, TRACE_PLACE_GPR, TRACE_PLACE_XMM, TRACE_PLACE_STACK } TracePlace;
 typedef struct TraceFaultEntry {
     uint16_t global;

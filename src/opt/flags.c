@@ -137,6 +137,7 @@ static bool is_written_first(const Lower *l, uint32_t block, uint32_t from, unsi
         case KIR_EXIT_IND: return false;
         default:
             if (raised && is_fenced(l, insn)) return false;
+            if (kir_op_info[insn->op].flags & KIR_FLAG_FAULT && !dies_at_faults(l)) return false;
             if (kir_op_info[insn->op].flags & KIR_FLAG_FPENV && of_flags && !(block == l->block && l->neutral[i])) raised = true;
         }
     }

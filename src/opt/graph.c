@@ -138,7 +138,7 @@ static bool may_be_vectorised(Lower *l, uint32_t number) {
 
 static void find_strips(Lower *l) {
     uint32_t forbidden = TRACE_NO_VECTORS | TRACE_NO_PASSES | TRACE_EVAL_ALL;
-    if (!private_memory(l) || (l->request->options & forbidden)) return;
+    if (!private_memory(l) || !dies_at_faults(l) || (l->request->options & forbidden)) return;
     for (uint32_t i = 0; i < l->reached; i++) l->blocks[l->ordered[i]].strips = may_be_vectorised(l, l->ordered[i]);
 }
 

@@ -8,6 +8,7 @@
 //   control.c    ways out of a block: edges inside the trace, exits, polls, the indirect-branch cache
 //   call.c       calls into C: helpers, and the evaluator for operations that have no code here (counted as fallbacks)
 //   integer.c    integer operations, bits that only move             memory.c   guest memory
+//   exact.c      guest memory where faults show all registers        sites.c    those accesses in the object, and the fault table
 //   float.c      scalar floating point                               vector.c   vectors and cryptography
 //   flags.c      the floating-point environment
 //   pipeline.c   passes, code generation, errors of LLVM             self_test.c  is the calling convention what we take it for?
@@ -27,6 +28,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 #include "opt/compiler.h"
+#include "opt/exact.h"
 
 enum {
     LOWER_GLOBALS = 256,
@@ -73,7 +75,7 @@ typedef struct Lower {
     LLVMValueRef args[LOWER_ARGS]; // of the function
     LLVMValueRef base;             // the cpu state
     LLVMValueRef memory;           // address 0 of guest memory
-    unsigned range_kind, scope_kind, noalias_kind, weights_kind;
+    unsigned scope_kind, noalias_kind, weights_kind;
     LLVMValueRef cpu_scope, guest_scope; // lists of one alias scope
     // By global: its alloca, NULL if the trace does not touch it; its argument, or -1.
     LLVMValueRef copy[LOWER_GLOBALS];
@@ -98,6 +100,7 @@ typedef struct Lower {
     // What comes out:
     TraceExit *exits;
     uint32_t exit_count, exit_capacity;
+    SiteTable sites;
     uint32_t fallbacks;
     bool failed; // something that the verifier should have refused
 } Lower;
@@ -152,6 +155,22 @@ LLVMValueRef lower_integer(Lower *l, const KirInsn *insn);
 LLVMValueRef lower_memory(Lower *l, const KirInsn *insn); // never NULL, but for FENCE (which is an effect)
 LLVMValueRef lower_float(Lower *l, const KirInsn *insn);
 LLVMValueRef lower_vector(Lower *l, const KirInsn *insn);
+
+// ---- exact.c, for memory.c: accesses that show all registers when they fault
+typedef struct Access {
+    LLVMValueRef base;
+    int32_t displacement;
+    uint8_t log2_size;
+    bool is_signed;
+} Access;
+// Integers that are narrower than the type are extended; all other types have the access's size.
+LLVMValueRef exact_load(Lower *l, LLVMTypeRef type, const Access *access);
+// The low bits of an integer, or a value of the access's size.
+LLVMValueRef exact_store(Lower *l, LLVMValueRef value, const Access *access);
+// Atomic operations on as many bits as the operand has, which is an integer. The old value.
+LLVMValueRef exact_compare_and_swap(Lower *l, LLVMValueRef address, LLVMValueRef expected, LLVMValueRef desired);
+LLVMValueRef exact_exchange(Lower *l, LLVMValueRef address, LLVMValueRef value);
+LLVMValueRef exact_add(Lower *l, LLVMValueRef address, LLVMValueRef value);
 
 // ---- float.c, for itself and vector.c
 // Which values of the block's instructions before `end` somebody sees bit by bit; the others may be any NaN where they should be the canonical one. exact_faults:

@@ -6,6 +6,8 @@
 // are a load and a store, fences nothing. Otherwise accesses are volatile (exactly once, in order), which is enough for the guest's acquire and
 // release on x86, and atomic operations and fences are LLVM's. An atomic operation at a misaligned address, and any access
 // that must be aligned, leaves with the guest's alignment fault.
+//
+// Where registers are looked at when an access faults, exact.c makes it.
 #include "opt/lower.h"
 
 static unsigned access_bits(const KirInsn *insn) { return 8u << (insn->aux & KIR_MEM_SIZE); }
@@ -35,8 +37,25 @@ static void check_alignment(Lower *l, const KirInsn *insn, LLVMValueRef address)
     LLVMPositionBuilderAtEnd(l->builder, aligned);
 }
 
-// ---- plain accesses: 16 bytes travel as a vector, so that they are one host access --------------------------------------------
+// ---- accesses: 16 bytes travel as a vector, so that they are one host access --------------------------------------------------
+static Access access_of(LLVMValueRef base, int32_t displacement, unsigned bits) {
+    return (Access){.base = base, .displacement = displacement, .log2_size = (uint8_t)__builtin_ctz(bits / 8)};
+}
+
+static unsigned bits_of(LLVMTypeRef type) {
+    switch (LLVMGetTypeKind(type)) {
+    case LLVMIntegerTypeKind: return LLVMGetIntTypeWidth(type);
+    case LLVMFloatTypeKind: return 32;
+    case LLVMDoubleTypeKind: return 64;
+    default: return 128;
+    }
+}
+
 static LLVMValueRef raw_load(Lower *l, LLVMTypeRef type, LLVMValueRef address) {
+    if (!dies_at_faults(l)) {
+        Access access = access_of(address, 0, bits_of(type));
+        return exact_load(l, type, &access);
+    }
     LLVMValueRef load = mark_guest_access(l, LLVMBuildLoad2(l->builder, type, pointer(l, address), ""));
     LLVMSetAlignment(load, 1);
     LLVMSetVolatile(load, !private_memory(l));
@@ -44,6 +63,10 @@ static LLVMValueRef raw_load(Lower *l, LLVMTypeRef type, LLVMValueRef address) {
 }
 
 static LLVMValueRef raw_store(Lower *l, LLVMValueRef value, LLVMValueRef address) {
+    if (!dies_at_faults(l)) {
+        Access access = access_of(address, 0, bits_of(LLVMTypeOf(value)));
+        return exact_store(l, value, &access);
+    }
     LLVMValueRef store = mark_guest_access(l, LLVMBuildStore(l->builder, value, pointer(l, address)));
     LLVMSetAlignment(store, 1);
     LLVMSetVolatile(store, !private_memory(l));
@@ -61,9 +84,21 @@ static LLVMValueRef extend(Lower *l, const KirInsn *insn, LLVMValueRef loaded) {
     return (insn->aux & KIR_MEM_SIGNED ? LLVMBuildSExt : LLVMBuildZExt)(l->builder, loaded, type, "");
 }
 
+// The access does the extending, and adds the displacement.
+static LLVMValueRef load_exactly(Lower *l, const KirInsn *insn) {
+    unsigned bits = access_bits(insn);
+    Access access = access_of(value_of(l, insn->a), (int32_t)insn->b, bits);
+    access.is_signed = insn->aux & KIR_MEM_SIGNED;
+    LLVMTypeRef type = llvm_type(l, insn->type);
+    if (bits == 128) return LLVMBuildBitCast(l->builder, exact_load(l, llvm_type(l, KIR_V128), &access), type, "");
+    if (insn->type != KIR_V128) return exact_load(l, type, &access);
+    return extend(l, insn, exact_load(l, llvm_type(l, KIR_I64), &access));
+}
+
 static LLVMValueRef load(Lower *l, const KirInsn *insn) {
     LLVMValueRef address = address_of(l, insn, insn->b);
     if (insn->aux & KIR_MEM_ALIGNED) check_alignment(l, insn, address);
+    if (!dies_at_faults(l)) return load_exactly(l, insn);
     unsigned bits = access_bits(insn);
     if (bits == 128) {
         LLVMValueRef wide = raw_load(l, llvm_type(l, KIR_V128), address);
@@ -85,13 +120,23 @@ static LLVMValueRef low_bits(Lower *l, LLVMValueRef value, KirType type, unsigne
     return LLVMTypeOf(value) == narrow ? value : LLVMBuildTrunc(l->builder, value, narrow, "");
 }
 
+// The access takes the low bits of what it gets.
+static LLVMValueRef store_exactly(Lower *l, const KirInsn *insn) {
+    unsigned bits = access_bits(insn);
+    Access access = access_of(value_of(l, insn->a), (int32_t)insn->c, bits);
+    bool whole_integer = insn->type >= KIR_I1 && insn->type <= KIR_I64;
+    LLVMValueRef value = value_of(l, insn->b);
+    return exact_store(l, whole_integer ? value : low_bits(l, value, (KirType)insn->type, bits), &access);
+}
+
 static LLVMValueRef barrier(Lower *l) { return LLVMBuildFence(l->builder, LLVMAtomicOrderingSequentiallyConsistent, false, ""); }
 
 static LLVMValueRef store(Lower *l, const KirInsn *insn) {
     LLVMValueRef address = address_of(l, insn, insn->c);
     if (insn->aux & KIR_MEM_ALIGNED) check_alignment(l, insn, address);
-    LLVMValueRef value = low_bits(l, value_of(l, insn->b), (KirType)insn->type, access_bits(insn));
-    LLVMValueRef done = raw_store(l, value, address);
+    LLVMValueRef done = dies_at_faults(l)
+                            ? raw_store(l, low_bits(l, value_of(l, insn->b), (KirType)insn->type, access_bits(insn)), address)
+                            : store_exactly(l, insn);
     bool sequential = (insn->aux & KIR_MEM_ACQUIRE) && (insn->aux & KIR_MEM_RELEASE);
     if (sequential && !private_memory(l)) barrier(l);
     return done;
@@ -120,7 +165,7 @@ static LLVMValueRef wide_cas(Lower *l, const KirInsn *insn, LLVMValueRef address
 }
 
 static LLVMValueRef compare_and_swap(Lower *l, const KirInsn *insn) {
-    LLVMValueRef address = value_of(l, insn->a), old;
+    LLVMValueRef address = value_of(l, insn->a), old = value_of(l, insn->b);
     check_alignment(l, insn, address);
     if (private_memory(l) && access_bits(insn) == 128) return wide_cas(l, insn, address);
     LLVMValueRef expected = truncated(l, insn, insn->b), desired = truncated(l, insn, insn->c);
@@ -128,6 +173,9 @@ static LLVMValueRef compare_and_swap(Lower *l, const KirInsn *insn) {
         old = raw_load(l, LLVMTypeOf(expected), address);
         LLVMValueRef equal = LLVMBuildICmp(l->builder, LLVMIntEQ, old, expected, "");
         raw_store(l, LLVMBuildSelect(l->builder, equal, desired, old, ""), address);
+    } else if (!dies_at_faults(l)) {
+        if (access_bits(insn) > 64) l->failed = true;
+        else old = exact_compare_and_swap(l, address, expected, desired);
     } else {
         LLVMAtomicOrdering order = LLVMAtomicOrderingSequentiallyConsistent;
         LLVMValueRef pair = LLVMBuildAtomicCmpXchg(l->builder, pointer(l, address), expected, desired, order, order, false);
@@ -157,6 +205,25 @@ static LLVMValueRef combine(Lower *l, KirAmo amo, LLVMValueRef old, LLVMValueRef
     return operand;
 }
 
+// Load, then compare and swap until nobody came between. At each of them the registers are those before the instruction.
+static LLVMValueRef combine_exactly(Lower *l, KirAmo amo, LLVMValueRef address, LLVMValueRef operand) {
+    if (amo == KIR_AMO_XCHG) return exact_exchange(l, address, operand);
+    if (amo == KIR_AMO_ADD) return exact_add(l, address, operand);
+    LLVMTypeRef type = LLVMTypeOf(operand);
+    LLVMValueRef first = raw_load(l, type, address);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(l->builder), again = new_block(l, "again"), done = new_block(l, "done");
+    LLVMBuildBr(l->builder, again);
+    LLVMPositionBuilderAtEnd(l->builder, again);
+    LLVMValueRef expected = LLVMBuildPhi(l->builder, type, "");
+    LLVMValueRef old = exact_compare_and_swap(l, address, expected, combine(l, amo, expected, operand));
+    LLVMValueRef values[2] = {first, old};
+    LLVMBasicBlockRef from[2] = {before, again};
+    LLVMAddIncoming(expected, values, from, 2);
+    branch_if(l, LLVMBuildICmp(l->builder, LLVMIntEQ, old, expected, ""), done, again, LIKELY, UNLIKELY);
+    LLVMPositionBuilderAtEnd(l->builder, done);
+    return old;
+}
+
 static LLVMValueRef read_modify_write(Lower *l, const KirInsn *insn) {
     static const LLVMAtomicRMWBinOp operations[] = {
         [KIR_AMO_XCHG] = LLVMAtomicRMWBinOpXchg, [KIR_AMO_ADD] = LLVMAtomicRMWBinOpAdd,   [KIR_AMO_AND] = LLVMAtomicRMWBinOpAnd,
@@ -171,6 +238,8 @@ static LLVMValueRef read_modify_write(Lower *l, const KirInsn *insn) {
     if (private_memory(l)) {
         old = raw_load(l, LLVMTypeOf(operand), address);
         raw_store(l, combine(l, amo, old, operand), address);
+    } else if (!dies_at_faults(l)) {
+        old = combine_exactly(l, amo, address, operand);
     } else {
         if (amo == KIR_AMO_CLEAR) operand = LLVMBuildNot(l->builder, operand, "");
         old = LLVMBuildAtomicRMW(l->builder, operations[amo], pointer(l, address), operand,

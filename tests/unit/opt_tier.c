@@ -34,17 +34,32 @@ Reason opt_tier_compile(Engine *engine, const KirWorld *world, TraceRequest *req
     return trace_result_read(arena, result, data, size) ? (Reason)result->reason : REASON_BAD_RESULT;
 }
 
-static Reason place(Engine *engine, Arena *arena, const TraceResult *result, HostCompiled *out) {
-    Reason reason = host_place_trace(engine->host, &engine->memory, result, arena, out);
+// Its tables live in the arena of the blocks: a fault is looked up there.
+static Reason try_to_place(Engine *engine, const TraceResult *result, HostCompiled *out) {
+    Reason reason = host_place_trace(engine->host, &engine->memory, result, &engine->blocks.arena, out);
+    if (reason != REASON_NONE) return reason;
+    Block *block = arena_alloc(&engine->blocks.arena, sizeof *block);
+    *block = (Block){.host = *out};
+    block_insert(&engine->blocks, block);
+    return REASON_NONE;
+}
+
+static Reason place(Engine *engine, const TraceResult *result, HostCompiled *out) {
+    Reason reason = try_to_place(engine, result, out);
     if (reason != REASON_CACHE_FULL) return reason;
+    block_table_reset(&engine->blocks);
     code_memory_reset(&engine->memory);
     host_write_stubs(engine->host, &engine->memory);
-    return host_place_trace(engine->host, &engine->memory, result, arena, out);
+    return try_to_place(engine, result, out);
 }
 
 static void take_exit(Cpu *cpu, const HostCompiled *trace, OptRun *run) {
     void *left = cpu->exit_record;
     if (!left || left == HOST_EXIT_RETURN) return;
+    if (left == HOST_EXIT_FAULT) {
+        run->way = OPT_FAULT;
+        return;
+    }
     if (left == HOST_EXIT_RAISED) {
         run->way = OPT_EXCEPTION;
         run->code = (KirException)cpu->raised;
@@ -64,18 +79,26 @@ static void take_exit(Cpu *cpu, const HostCompiled *trace, OptRun *run) {
     bug("the trace was left by another one's exit");
 }
 
-OptRun opt_tier_run(Engine *engine, Cpu *cpu, const KirWorld *world, TraceRequest *request, Arena *arena) {
-    OptRun run = {.way = OPT_LEFT};
-    HostCompiled trace;
-    run.reason = opt_tier_compile(engine, world, request, arena, &run.result);
-    if (run.reason != REASON_NONE) return run;
-    run.reason = place(engine, arena, &run.result, &trace);
-    if (run.reason != REASON_NONE) return run;
+Reason opt_tier_place(Engine *engine, const KirWorld *world, TraceRequest *request, Arena *arena, OptTrace *trace) {
+    Reason reason = opt_tier_compile(engine, world, request, arena, &trace->result);
+    return reason == REASON_NONE ? place(engine, &trace->result, &trace->code) : reason;
+}
+
+void opt_tier_enter(Engine *engine, Cpu *cpu, const OptTrace *trace, OptRun *run) {
+    *run = (OptRun){.way = OPT_LEFT, .result = trace->result};
     current_cpu = cpu;
     cpu->engine = engine;
     cpu->raised = -1;
     cpu->fault_address = 0;
-    host_enter(engine->host, cpu, trace.code);
-    take_exit(cpu, &trace, &run);
+    host_enter(engine->host, cpu, trace->code.code);
+    take_exit(cpu, &trace->code, run);
+}
+
+OptRun opt_tier_run(Engine *engine, Cpu *cpu, const KirWorld *world, TraceRequest *request, Arena *arena) {
+    OptTrace trace;
+    OptRun run = {.way = OPT_LEFT};
+    run.reason = opt_tier_place(engine, world, request, arena, &trace);
+    if (run.reason == REASON_NONE) opt_tier_enter(engine, cpu, &trace, &run);
+    run.result = trace.result;
     return run;
 }

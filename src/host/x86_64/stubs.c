@@ -236,7 +236,7 @@ static uint64_t entry_value(const Cpu *cpu, const ucontext_t *context, const Hos
     case PLACE_SPILL: *high_half = cpu->spill[entry->reg].u64[1]; return cpu->spill[entry->reg].u64[0];
     case PLACE_STACK: {
         uint64_t both[2];
-        memcpy(both, (const void *)(uintptr_t)(context->uc_mcontext.gregs[REG_RSP] + (greg_t)entry->value), sizeof both);
+        memcpy(both, (const void *)(uintptr_t)(context->uc_mcontext.gregs[context_gpr[entry->reg]] + (greg_t)entry->value), sizeof both);
         *high_half = both[1];
         return both[0];
     }
