@@ -25,6 +25,9 @@ WAYS = {
     "tiniest": ["--hot=threshold=1", "--second-after=100", "--trace-cache=16K"],
     "stop": ["--mode=hybrid-sync", *SOON, "--second-after=60", "--trace-cache=16K", "--trace-cache-policy=stop"],
     "shared": ["--mode=hybrid-sync", *SOON, "--second-after=30", "--shared-memory"],
+    "exact": ["--mode=hybrid-sync", *SOON, "--second-after=30", "--exact"],
+    "exact-at-once": ["--mode=hybrid-sync", "--hot=threshold=1", "--second-after=0", "--exact"],  # slow
+    "exact-shared": ["--mode=hybrid-sync", *SOON, "--second-after=30", "--exact", "--shared-memory"],
     "no-vectors": ["--mode=hybrid-sync", *SOON, "--second-after=30", "--optimizer-options=no-vectors"],
     "no-passes": ["--mode=hybrid-sync", *SOON, "--second-after=30", "--optimizer-options=no-passes"],
     "slow": ["--hot=threshold=1", "--second-after=100", "--optimizer-delay=15"],
@@ -32,19 +35,19 @@ WAYS = {
 }
 TIERS = ("fast", "interp")
 # In which of these ways a suite runs in the short form and, by a second entry, in the long one (else in all). Programs that are
-# long or change their code all the time are no use in `sync-at-once`, which compiles everything that runs twice.
+# long or change their code all the time are no use in the ways `at-once`, which compile everything that runs twice.
 SUITE_WAYS = {
-    "insn": (["fast", "interp", "first"], ["fast", "interp", "first", "block", "soon", "sync-at-once"]),
-    "abi": (["fast", "interp", "soon", "tiniest"], [way for way in WAYS if way != "sync-at-once"]),
-    "traces": (["fast", "interp", "none", "sync", "slow", "netplus", "tiny", "stop", "shared"],),  # abi/traces_*.c
+    "insn": (["fast", "interp", "first"], ["fast", "interp", "first", "block", "soon", "sync-at-once", "exact-at-once"]),
+    "abi": (["fast", "interp", "soon", "tiniest"], [way for way in WAYS if not way.endswith("at-once")]),
+    "traces": (["fast", "interp", "none", "sync", "slow", "netplus", "tiny", "stop", "shared", "exact-at-once", "exact-shared"],),  # abi/traces_*.c
     "sanitized": (["fast", "soon", "tiniest"],),
     "code": (["fast", "interp", "soon"], ["fast", "interp", "none", "soon", "first", "tiniest"]),
-    "kernel": (["fast", "interp", "sync", "tiny"],),
+    "kernel": (["fast", "interp", "sync", "tiny", "exact"],),
     "script": (["fast", "interp", "soon"], ["fast", "interp", "none", "soon", "slow", "first", "tiniest", "sync", "shared"]),
     "musl": (["fast", "interp"], ["fast", "interp", "soon", "sync"]),
-    "csmith": (["fast", "interp", "sync"], ["fast", "interp", "none", "block", "sync", "strict", "netplus", "tiniest", "shared", "slow"]),
+    "csmith": (["fast", "interp", "sync"], ["fast", "interp", "none", "block", "sync", "strict", "netplus", "tiniest", "shared", "slow", "exact"]),
     "debian": (["fast", "interp"], ["fast", "interp", "none", "soon", "slow", "tiniest", "sync"]),
-    "flow": ([way for way in WAYS if way != "sync-at-once"], list(WAYS)),  # in turn, or each program in all
+    "flow": ([way for way in WAYS if not way.endswith("at-once")], list(WAYS)),  # in turn, or each program in all
 }
 
 
