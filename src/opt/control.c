@@ -118,6 +118,7 @@ static LLVMBasicBlockRef next_of_strip(Lower *l, LowerBlock *block) {
 static LLVMBasicBlockRef way_to(Lower *l, int32_t number) {
     LowerBlock *block = &l->blocks[number];
     if (block->strip && (uint32_t)number == l->block) return next_of_strip(l, block);
+    if (!dies_at_faults(l)) known_pass_on(l, (uint32_t)number);
     return block->order <= l->blocks[l->block].order ? latch_of(l, (uint32_t)number) : start_of(l, (uint32_t)number);
 }
 

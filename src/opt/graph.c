@@ -101,6 +101,16 @@ static void find_order(Lower *l) {
     for (uint32_t i = 0; i < l->reached; i++) l->blocks[l->ordered[i]].order = i + 1;
 }
 
+static bool count_way(Lower *l, int32_t next, const GlobalSet *dirty) {
+    if (next != TRACE_LEAVES) l->blocks[next].ways_in++;
+    return false;
+}
+
+static void count_ways(Lower *l) {
+    l->blocks[0].ways_in = 1;
+    for (uint32_t i = 0; i < l->reached; i++) each_edge(l, l->ordered[i], count_way);
+}
+
 // ---- strips -------------------------------------------------------------------------------------------------------------------
 // What LLVM vectorises: integer arithmetic, loads and stores.
 static bool is_vectorisable(const KirInsn *insn) {
@@ -166,6 +176,7 @@ void find_graph(Lower *l) {
     l->blocks = arena_alloc(l->arena, l->request->block_count * sizeof *l->blocks);
     for (uint32_t i = 0; i < l->request->block_count; i++) find_join(l, i), find_next(l, i);
     find_order(l);
+    count_ways(l);
     find_strips(l);
     find_dirty(l);
 }

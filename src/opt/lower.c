@@ -314,6 +314,7 @@ static void lower_insn(Lower *l, const KirInsn *insn) {
         else l->failed = true;
     }
     step_dirty(l->kir, insn, &l->dirty);
+    if (!dies_at_faults(l)) known_step(l, insn);
 }
 
 static void lower_block(Lower *l, uint32_t number) {
@@ -328,6 +329,7 @@ static void lower_block(Lower *l, uint32_t number) {
     l->singles = arena_alloc(l->arena, l->kir->count * sizeof *l->singles);
     mark_exact_values(l->kir, l->blocks[number].end, !dies_at_faults(l), l->exact);
     find_neutral(l);
+    if (!dies_at_faults(l)) known_start_block(l, number);
     LLVMPositionBuilderAtEnd(l->builder, l->blocks[number].code);
     for (l->index = 0; l->index < l->blocks[number].end; l->index++) lower_insn(l, &l->kir->insns[l->index]);
     if (l->blocks[number].joins != TRACE_LEAVES) lower_join(l);

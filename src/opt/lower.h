@@ -10,6 +10,7 @@
 //   integer.c    integer operations, bits that only move             memory.c   guest memory
 //   exact.c      guest memory where faults show all registers        sites.c    those accesses in the object, and the fault table
 //   float.c      scalar floating point                               vector.c   vectors and cryptography
+//   proven.c     which accesses cannot fault
 //   flags.c      the floating-point environment
 //   pipeline.c   passes, code generation, errors of LLVM             self_test.c  is the calling convention what we take it for?
 //
@@ -49,6 +50,23 @@ typedef struct GlobalSet {
     uint64_t bits[LOWER_GLOBALS / 64];
 } GlobalSet;
 
+// What is known of addresses and memory at one place (proven.c): globals as sums, stretches of memory that were accessed.
+enum { MOST_STRETCHES = 24 };
+typedef struct Sum {
+    uint32_t root; // 0: a constant
+    int64_t distance;
+} Sum;
+typedef struct Stretch {
+    int64_t start, end; // distances from the root
+    uint32_t root;
+    bool writes;
+} Stretch;
+typedef struct Known {
+    Sum globals[LOWER_GLOBALS];
+    Stretch stretches[MOST_STRETCHES];
+    unsigned stretch_count, oldest;
+} Known;
+
 // One block of the request.
 typedef struct LowerBlock {
     LLVMBasicBlockRef code;
@@ -60,6 +78,8 @@ typedef struct LowerBlock {
     uint32_t end;            // how many of its instructions are lowered
     int32_t joins;           // the block that goes on there, or TRACE_LEAVES: it ends with an exit of its own
     bool strips;             // a loop of its own, that may be worth vectorising: polls are for strips of it
+    uint32_t ways_in;        // edges to it, and the entry
+    Known *known;            // NULL, or what is known on the one way in
     uint32_t order;          // position in reverse postorder, from 1; 0: not reached
 } LowerBlock;
 
@@ -94,6 +114,9 @@ typedef struct Lower {
     bool *exact;           // by KirRef: somebody looks at the bits of a NaN (mark_exact_values)
     bool *neutral;         // by KirRef: part of a neutral stretch (flags.c)
     LLVMValueRef *singles; // by KirRef: of a GET, the single that is boxed in it, or NULL
+    Known *known;          // in exact mode
+    Sum *sums;             // by KirRef
+    uint32_t roots;        // how many there are so far
     GlobalSet pending;     // registers whose value is only made in ways out (flags.c), and that value
     KirRef pending_value[LOWER_GLOBALS];
     GlobalSet dirty;
@@ -171,6 +194,13 @@ LLVMValueRef exact_store(Lower *l, LLVMValueRef value, const Access *access);
 LLVMValueRef exact_compare_and_swap(Lower *l, LLVMValueRef address, LLVMValueRef expected, LLVMValueRef desired);
 LLVMValueRef exact_exchange(Lower *l, LLVMValueRef address, LLVMValueRef value);
 LLVMValueRef exact_add(Lower *l, LLVMValueRef address, LLVMValueRef value);
+
+// ---- proven.c: is called in exact mode
+void known_start_block(Lower *l, uint32_t number);
+void known_pass_on(Lower *l, uint32_t number);
+void known_step(Lower *l, const KirInsn *insn); // after the instruction
+// The access cannot fault. If it may, it is known from now on that it did not.
+bool is_proven(Lower *l, const KirInsn *insn, int32_t displacement, unsigned bytes, bool writes);
 
 // ---- float.c, for itself and vector.c
 // Which values of the block's instructions before `end` somebody sees bit by bit; the others may be any NaN where they should be the canonical one. exact_faults:

@@ -51,26 +51,28 @@ static unsigned bits_of(LLVMTypeRef type) {
     }
 }
 
-static LLVMValueRef raw_load(Lower *l, LLVMTypeRef type, LLVMValueRef address) {
-    if (!dies_at_faults(l)) {
-        Access access = access_of(address, 0, bits_of(type));
-        return exact_load(l, type, &access);
-    }
+static LLVMValueRef plain_load(Lower *l, LLVMTypeRef type, LLVMValueRef address) {
     LLVMValueRef load = mark_guest_access(l, LLVMBuildLoad2(l->builder, type, pointer(l, address), ""));
     LLVMSetAlignment(load, 1);
     LLVMSetVolatile(load, !private_memory(l));
     return load;
 }
 
-static LLVMValueRef raw_store(Lower *l, LLVMValueRef value, LLVMValueRef address) {
-    if (!dies_at_faults(l)) {
-        Access access = access_of(address, 0, bits_of(LLVMTypeOf(value)));
-        return exact_store(l, value, &access);
-    }
+static LLVMValueRef plain_store(Lower *l, LLVMValueRef value, LLVMValueRef address) {
     LLVMValueRef store = mark_guest_access(l, LLVMBuildStore(l->builder, value, pointer(l, address)));
     LLVMSetAlignment(store, 1);
     LLVMSetVolatile(store, !private_memory(l));
     return store;
+}
+
+static LLVMValueRef raw_load(Lower *l, LLVMTypeRef type, LLVMValueRef address) {
+    Access access = access_of(address, 0, bits_of(type));
+    return dies_at_faults(l) ? plain_load(l, type, address) : exact_load(l, type, &access);
+}
+
+static LLVMValueRef raw_store(Lower *l, LLVMValueRef value, LLVMValueRef address) {
+    Access access = access_of(address, 0, bits_of(LLVMTypeOf(value)));
+    return dies_at_faults(l) ? plain_store(l, value, address) : exact_store(l, value, &access);
 }
 
 // An integer of the access's width becomes a value of the instruction's type.
@@ -95,17 +97,21 @@ static LLVMValueRef load_exactly(Lower *l, const KirInsn *insn) {
     return extend(l, insn, exact_load(l, llvm_type(l, KIR_I64), &access));
 }
 
+static bool may_fault_visibly(Lower *l, const KirInsn *insn, uint32_t displacement, bool writes) {
+    return !dies_at_faults(l) && !is_proven(l, insn, (int32_t)displacement, access_bits(insn) / 8, writes);
+}
+
 static LLVMValueRef load(Lower *l, const KirInsn *insn) {
     LLVMValueRef address = address_of(l, insn, insn->b);
     if (insn->aux & KIR_MEM_ALIGNED) check_alignment(l, insn, address);
-    if (!dies_at_faults(l)) return load_exactly(l, insn);
     unsigned bits = access_bits(insn);
+    if (may_fault_visibly(l, insn, insn->b, false)) return load_exactly(l, insn);
     if (bits == 128) {
-        LLVMValueRef wide = raw_load(l, llvm_type(l, KIR_V128), address);
+        LLVMValueRef wide = plain_load(l, llvm_type(l, KIR_V128), address);
         return insn->type == KIR_V128 ? wide : LLVMBuildBitCast(l->builder, wide, llvm_type(l, insn->type), "");
     }
-    if (insn->type == KIR_F32 || insn->type == KIR_F64) return raw_load(l, llvm_type(l, insn->type), address);
-    return extend(l, insn, raw_load(l, LLVMIntTypeInContext(l->context, bits), address));
+    if (insn->type == KIR_F32 || insn->type == KIR_F64) return plain_load(l, llvm_type(l, insn->type), address);
+    return extend(l, insn, plain_load(l, LLVMIntTypeInContext(l->context, bits), address));
 }
 
 // The low bits of any value, as an integer; 128 of them as a vector.
@@ -134,9 +140,9 @@ static LLVMValueRef barrier(Lower *l) { return LLVMBuildFence(l->builder, LLVMAt
 static LLVMValueRef store(Lower *l, const KirInsn *insn) {
     LLVMValueRef address = address_of(l, insn, insn->c);
     if (insn->aux & KIR_MEM_ALIGNED) check_alignment(l, insn, address);
-    LLVMValueRef done = dies_at_faults(l)
-                            ? raw_store(l, low_bits(l, value_of(l, insn->b), (KirType)insn->type, access_bits(insn)), address)
-                            : store_exactly(l, insn);
+    LLVMValueRef done;
+    if (may_fault_visibly(l, insn, insn->c, true)) done = store_exactly(l, insn);
+    else done = plain_store(l, low_bits(l, value_of(l, insn->b), (KirType)insn->type, access_bits(insn)), address);
     bool sequential = (insn->aux & KIR_MEM_ACQUIRE) && (insn->aux & KIR_MEM_RELEASE);
     if (sequential && !private_memory(l)) barrier(l);
     return done;
