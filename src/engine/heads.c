@@ -29,8 +29,9 @@ void head_count(Engine *engine, Block *block) {
     if (!may_count(engine, block)) return;
     if (!block->counter) {
         HeadRecord *counter = code_data_alloc(&engine->memory, sizeof *counter);
-        if (!counter) return;
-        counter->owner = block;
+        int32_t *tally = (int32_t *)code_tally_alloc(&engine->memory);
+        if (!counter || !tally) return;
+        *counter = (HeadRecord){.counter = tally, .owner = block};
         uint8_t *code = host_write_counter(engine->host, &engine->memory, counter, block->host.code);
         if (!code) return;
         block->counter = counter;
@@ -39,7 +40,7 @@ void head_count(Engine *engine, Block *block) {
     }
     if (block->hot.state == HOT_NONE) hot_state_change(&block->hot.state, HOT_NONE, HOT_ACTIVE);
     if (!hot_state_change(&block->hot.state, HOT_ACTIVE, HOT_TRACE_HEAD)) return;
-    __atomic_store_n(&block->counter->counter, (int32_t)block->hot.threshold - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(block->counter->counter, (int32_t)block->hot.threshold - 1, __ATOMIC_RELAXED);
     block->entry = block->counter_code;
     head_relink(engine, block);
     engine->counters.heads++;
@@ -62,7 +63,7 @@ void head_again(Engine *engine, Block *block) {
     enum { SOON = 8 };
     if (block->invalid || hot_head_fail(&block->hot, &engine->options.hot, REASON_INTERRUPTED) != REASON_NONE) return;
     head_count(engine, block);
-    if (block->hot.state == HOT_TRACE_HEAD) __atomic_store_n(&block->counter->counter, SOON, __ATOMIC_RELAXED);
+    if (block->hot.state == HOT_TRACE_HEAD) __atomic_store_n(block->counter->counter, SOON, __ATOMIC_RELAXED);
 }
 
 void head_fail(Engine *engine, Block *block, Reason reason) {

@@ -311,14 +311,14 @@ void trace_arm(Engine *engine, Trace *trace) {
     if (count < 1) count = 1;
     if (count > INT32_MAX) count = INT32_MAX;
     trace->armed = (uint32_t)count;
-    __atomic_store_n(&trace->counter->counter, (int32_t)count - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(trace->counter->counter, (int32_t)count - 1, __ATOMIC_RELAXED);
 }
 
 void trace_counted(Engine *engine, Trace *trace) {
     uint64_t id = trace->id, epoch = engine->epoch;
     trace->executions += (uint64_t)trace->armed * trace->rounds;
-    trace->completed = trace->armed ? (uint32_t)((uint64_t)trace->counter->ends * 100 / trace->armed) : 100;
-    trace->counter->ends = 0;
+    trace->completed = trace->armed ? (uint32_t)((uint64_t)*trace->counter->ends * 100 / trace->armed) : 100;
+    *trace->counter->ends = 0;
     if (!trace->live) { // entered through an old entry of a cache
         trace->wish = TRACE_REFUSED;
     } else {

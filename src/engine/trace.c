@@ -75,10 +75,34 @@ void trace_widen(Trace *trace, Block *const *added, uint32_t count) {
     list_blocks(trace);
 }
 
+static bool take_tallies(Engine *engine, TraceTallies *tallies) {
+    TraceCache *cache = &engine->traces;
+    if (cache->spare_count) {
+        *tallies = cache->spare[--cache->spare_count];
+    } else {
+        *tallies = (TraceTallies){(int32_t *)code_tally_alloc(&engine->memory), code_tally_alloc(&engine->memory)};
+    }
+    if (!tallies->counter || !tallies->ends) return false;
+    *tallies->counter = 0;
+    *tallies->ends = 0;
+    return true;
+}
+
+static void give_tallies_back(TraceCache *cache, TraceTallies tallies) {
+    if (!tallies.counter || !tallies.ends) return;
+    if (cache->spare_count == cache->spare_room) {
+        cache->spare_room = cache->spare_room ? 2 * cache->spare_room : 16;
+        cache->spare = realloc(cache->spare, cache->spare_room * sizeof *cache->spare);
+        if (!cache->spare) fatal("out of memory for the trace cache");
+    }
+    cache->spare[cache->spare_count++] = tallies;
+}
+
 static void free_trace(Engine *engine, Trace *trace) {
     TraceCache *cache = &engine->traces;
     count_take_exits(engine, trace);
     note_lines(cache, trace, NULL);
+    if (trace->counter) give_tallies_back(cache, (TraceTallies){trace->counter->counter, trace->counter->ends});
     memset(trace->data, 0, (size_t)(trace->data_end - trace->data));
     trace_plan_free(&trace->plan);
     free(trace->links);
@@ -95,6 +119,7 @@ void trace_cache_reset(Engine *engine) {
         free_trace(engine, trace);
     }
     cache->oldest = NULL;
+    cache->spare_count = 0; // the memory they lie in is emptied too
     cache->newest = &cache->oldest;
     cache->memory.code_next = cache->memory.code;
     cache->memory.data_next = cache->memory.data;
@@ -315,6 +340,11 @@ Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
     Trace *trace = new_trace(TRACE_FIRST, plan);
     if (engine->options.count) trace->counted = count_trace(engine, &plan, COUNT_FIRST);
     uint64_t start = engine_nanoseconds();
+    TraceTallies tallies;
+    if (!take_tallies(engine, &tallies)) {
+        *reason = REASON_CACHE_FULL;
+        goto fail;
+    }
     for (;;) {
         uint32_t times = unrolled(&plan, trace->guest_insns);
         KirBlock *kir = translate_path(engine, plan.blocks, plan.path, times, trace->counted ? trace->counted->blocks : NULL);
@@ -328,7 +358,7 @@ Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
             }
             uint8_t *data_start = room.data_next;
             trace->counter = code_data_alloc(&room, sizeof *trace->counter);
-            *trace->counter = (HeadRecord){.owner = trace, .of_trace = true};
+            *trace->counter = (HeadRecord){.counter = tallies.counter, .ends = tallies.ends, .owner = trace, .of_trace = true};
             trace->ops = kir->count;
             if (host_compile(engine->host, &room, kir, trace->counter, &engine->scratch, &trace->code.host)) {
                 use(engine, trace, &room, data_start);
@@ -355,6 +385,7 @@ Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
     }
     *reason = REASON_TOO_COMPLEX;
 fail:
+    give_tallies_back(&engine->traces, tallies);
     trace_plan_free(&trace->plan);
     free(trace);
     return NULL;

@@ -60,12 +60,20 @@ typedef struct Trace {
     struct Counted *counted, *counted_second; // count.h; of this form, and of the one that was asked for
 } Trace;
 
+// The two numbers of a first form; they outlive it and go to the next one.
+typedef struct TraceTallies {
+    int32_t *counter;
+    uint32_t *ends;
+} TraceTallies;
+
 typedef struct TraceCache {
     CodeMemory memory;       // code_next and data_next are where the next trace goes
     Trace *oldest, **newest; // all that have memory, in order of their age
     Trace **by_line;         // by cache line of the code
     uint64_t last_id;
     uint32_t made; // first and second forms together
+    TraceTallies *spare;
+    uint32_t spare_count, spare_room;
 } TraceCache;
 
 enum { TRACE_LINE = 64 };

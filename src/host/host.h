@@ -31,9 +31,10 @@ typedef struct CountedExit {
 
 // The counter of a block that may become the head of a trace, or of a trace that may get a better form. Lies in the data arena. It is
 // counted down at each execution; below zero the code is left with HOST_EXIT of this record. Counts of several threads may be lost.
+// The numbers themselves lie together (code_tally_alloc): a forked process copies each page that it counts in.
 typedef struct HeadRecord {
-    int32_t counter;
-    uint32_t ends; // first form of a trace: how often it came to its last exit
+    int32_t *counter;
+    uint32_t *ends; // first form of a trace: how often it came to its last exit
     bool of_trace;
     void *owner; // Block, or Trace if of_trace
 } HeadRecord;
@@ -63,10 +64,13 @@ typedef struct CodeMemory {
     uint8_t *code, *code_next, *code_end; // executable view
     ptrdiff_t write_delta;                // writable view - executable view
     uint8_t *data, *data_next, *data_end;
+    uint32_t *tally_next, *tally_end; // room for tallies in the data
 } CodeMemory;
 
 // Aligned zeroed memory within reach of the code, or NULL when the arena is full.
 void *code_data_alloc(CodeMemory *memory, size_t size);
+// A number that generated code counts with, zero; NULL when the arena is full.
+uint32_t *code_tally_alloc(CodeMemory *memory);
 
 typedef struct HostCompiled {
     uint8_t *code;

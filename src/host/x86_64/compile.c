@@ -365,7 +365,7 @@ static bool is_skipped(Emit *e, KirRef v, const KirInsn *insn) {
 enum { ENDS_BYTES = 7 };
 static void count_end(Emit *e) {
     e->ends = e->c.p;
-    x_alu_mi(&e->c, X_ADD, 0, mem_rip(&e->head->ends), 1);
+    x_alu_mi(&e->c, X_ADD, 0, mem_rip(e->head->ends), 1);
 }
 
 static void emit_all(Emit *e) {
@@ -393,7 +393,7 @@ static void sort_faults(Emit *e) { // nearly sorted: only traps in cold paths st
 // ---- heads of traces ------------------------------------------------------------------------------------------------------------
 // Displacements count from the end of the instruction: one byte of immediate follows the first one's.
 static uint8_t *count_down(Code *c, const HeadRecord *head) {
-    x_rm_after(c, 0x83, 0, X_SUB, mem_rip(&head->counter), 1);
+    x_rm_after(c, 0x83, 0, X_SUB, mem_rip(head->counter), 1);
     emit8(c, 1);
     return x_jcc(c, CC_S, NULL);
 }
