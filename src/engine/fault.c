@@ -2,8 +2,8 @@
 //
 // Host faults that belong to the guest, and C code that touches guest memory.
 //
-// A fault in generated code is looked up by host address: the block's fault table says which guest instruction it was and
-// where the registers are that are not at home. A fault in C (interpreter, guest_read) jumps back to where the access began. Both
+// A fault in generated code is looked up by host address: the fault table of the block or trace says which guest instruction it was and
+// where the registers are that are not at home. A second form that was made while nobody handled faults has none. A fault in C (interpreter, guest_read) jumps back to where the access began. Both
 // leave the signal handler by an ordinary return to a changed context, so that the host's signal mask is restored by the kernel.
 #include "engine/internal.h"
 #include "base/error.h"

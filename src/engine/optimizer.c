@@ -3,8 +3,8 @@
 // The connection to kiln-opt, and when a trace asks for its second form.
 //
 // The optimizer is a process of its own that the Linux layer starts with the first request (hook optimizer_hub). Nothing here waits for it,
-// but for mode hybrid-sync: a request is one packet that is sent or not, and answers are looked for when a trace that asked has counted
-// down again, and between two runs of generated code. If the optimizer is missing or dies, traces stay in their first form.
+// but for the modes hybrid-sync and block: a request is one packet that is sent or not, and answers are looked for when a trace that asked
+// has counted down again, and between two runs of generated code. If the optimizer is missing or dies, traces stay in their first form.
 #include "engine/internal.h"
 #include "base/channel.h"
 #include "base/error.h"

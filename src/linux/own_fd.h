@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Kiln's own file descriptors in the guest's process (log files, the trace's copy of stderr).
+// Kiln's own file descriptors in the guest's process (log files, the log's copy of stderr, sockets to the optimizer).
 //
 // They lie above the guest's soft limit where the hard limit allows it, so the guest cannot get these numbers, are
 // close-on-exec, answer EBADF to every call of the guest, survive close_range and do not show in /proc/self/fd.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Making processes: what main, sys_process.c and (later) threads need of process.c.
+// Making processes: what main and the files of system calls need of process.c.
 #ifndef KILN_LINUX_PROCESS_H
 #define KILN_LINUX_PROCESS_H
 
