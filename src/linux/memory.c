@@ -4,6 +4,8 @@
 // thousands of entries, look-ups are binary searches, changes move the tail of the array.
 #include "linux/memory.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "base/error.h"
 #include "linux/linux.h"
@@ -327,11 +330,21 @@ static long map_anywhere(uint64_t size, uint64_t align, int prot, int flags, int
 
 // Memory that is about to be visible to others, or to be the guest's at two addresses: the engine takes it to be private
 // until then. Called without the map's lock.
-static void announce_sharing(bool shared, int prot) {
-    if (shared && (prot & PROT_WRITE) && map.engine) engine_memory_is_shared(map.engine);
+static void announce_sharing(bool shared) {
+    if (shared && map.engine) engine_memory_is_shared(map.engine);
 }
 
 static bool is_shared_type(int flags) { return (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE; }
+
+// A shared mapping that the guest may not write: do others write there while it reads? Many programs map files for reading that
+// nobody ever changes (caches of the C library, of fonts), and all their code would be the slower; so files on disks that were opened
+// for reading do not count.
+static bool is_written_by_others(int flags, int fd) {
+    struct stat st;
+    struct statfs fs;
+    if ((flags & MAP_ANONYMOUS) || fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0 || !S_ISREG(st.st_mode)) return true;
+    return (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY || fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC;
+}
 
 static bool over_limit(uint64_t size, bool data) {
     if (map.total_limit != UINT64_MAX && map.total + size > map.total_limit) return true;
@@ -392,7 +405,7 @@ long memory_map(uint64_t address, uint64_t size, int prot, int flags, int fd, ui
     if (fixed && (address > HOST_AREA_HIGH || address + size > HOST_AREA_HIGH)) return -ENOMEM;
     address = page_up(address);
     bool private_data = (prot & PROT_WRITE) && (flags & MAP_TYPE) == MAP_PRIVATE, was_code = false;
-    announce_sharing(is_shared_type(flags), prot);
+    announce_sharing(is_shared_type(flags) && ((prot & PROT_WRITE) || is_written_by_others(flags, fd)));
 
     bool code = false;
     if (flags & MAP_FIXED) code = lock_range(address, address + size);
@@ -466,7 +479,7 @@ long memory_protect(uint64_t address, uint64_t size, int prot) {
     memory_lock();
     bool shared = has_shared(address, end);
     memory_unlock();
-    announce_sharing(shared, prot);
+    announce_sharing(shared && (prot & PROT_WRITE));
     bool code = lock_range(address, end);
     while (at < end && r == 0) {
         size_t i = find(at);
@@ -587,7 +600,7 @@ long memory_attach(int shmid, uint64_t address, int flags) {
     uint64_t size = page_up(info.shm_segsz);
     int prot = PROT_READ | ((flags & SHM_RDONLY) ? 0 : PROT_WRITE) | ((flags & SHM_EXEC) ? PROT_EXEC : 0);
     if (bad_range(address, size)) return -EINVAL;
-    announce_sharing(true, prot);
+    announce_sharing(true);
     memory_lock();
     long r = attach_at(shmid, address, size, flags & ~SHM_EXEC);
     if (r >= 0) {

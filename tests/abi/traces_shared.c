@@ -179,6 +179,52 @@ static bool read_only_mapping(int age) {
     return status_of(child) == 0;
 }
 
+// A pair of numbers that another process writes and this one reads, with a counter that is odd while they change.
+typedef struct Pair {
+    uint64_t count, a, b;
+} Pair;
+__attribute__((noinline)) static void write_pairs(Pair *p) {
+    for (uint64_t i = 1;; i++) {
+        __atomic_store_n(&p->count, 2 * i + 1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&p->a, i, __ATOMIC_SEQ_CST);
+        for (volatile int k = 0; k < 20; k++) {}
+        __atomic_store_n(&p->b, i, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&p->count, 2 * i + 2, __ATOMIC_SEQ_CST);
+        for (volatile int k = 0; k < 20; k++) {}
+    }
+}
+__attribute__((noinline)) static uint64_t torn_pairs(const Pair *p, uint64_t reads) {
+    uint64_t torn = 0;
+    for (uint64_t i = 0; i < reads; i++) {
+        uint64_t count = __atomic_load_n(&p->count, __ATOMIC_ACQUIRE);
+        uint64_t a = __atomic_load_n(&p->a, __ATOMIC_RELAXED), b = __atomic_load_n(&p->b, __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (!(count & 1) && __atomic_load_n(&p->count, __ATOMIC_RELAXED) == count) torn += a != b;
+    }
+    return torn;
+}
+// A file in memory that was opened for reading.
+static bool read_only_pairs(int age) {
+    char name[64];
+    int file = memfd_create("pairs", 0);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", file);
+    int for_reading = open(name, O_RDONLY);
+    if (ftruncate(file, 4096) != 0) return false;
+    pid_t child = fork();
+    if (child == 0) write_pairs(mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
+    close(file);
+    warm_up(age);
+    Pair alone = {0};
+    uint64_t torn = torn_pairs(&alone, 20000);
+    const Pair *pairs = mmap(0, 4096, PROT_READ, MAP_SHARED, for_reading, 0);
+    for (int i = 0; i < 50; i++) {
+        torn += torn_pairs(pairs, 20000);
+        getppid();
+    }
+    kill(child, SIGKILL);
+    return status_of(child) == SIGKILL && !torn;
+}
+
 static void *sets_flag(void *argument) {
     usleep(20000);
     *(volatile int *)argument = 1;
@@ -235,6 +281,7 @@ int main(void) {
     CHECK(ages_passed(second_thread) == AGES);
     CHECK(ages_passed(vforked) == AGES);
     CHECK(ages_passed(read_only_mapping) == AGES);
+    CHECK(ages_passed(read_only_pairs) == AGES);
     CHECK(ages_passed(thread_sets_flag) == AGES);
     CHECK(ages_passed(handler_sets_flag) == AGES);
     CHECK(ages_passed(kernel_sets_flag) == AGES);
