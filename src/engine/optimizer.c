@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -166,6 +167,7 @@ static void take_result(Engine *engine, const TraceResult *result) {
     TracePlan plan;
     Trace *trace = copy_plan_from(engine, result->id, &plan);
     Reason reason = (Reason)result->reason;
+    engine->optimizer.spent_ns += result->compile_ns;
     if (trace && reason == REASON_NONE)
         hot_cost_measured(&engine->compile_cost, &engine->options.hot, trace->ops, result->compile_ns);
     if (trace && reason == REASON_NONE && !is_stale(engine, trace)) {
@@ -249,6 +251,7 @@ void optimizer_after_fork(Engine *engine) {
     o->waiting = 0;
     for (Trace *trace = engine->traces.oldest; trace; trace = trace->next)
         if (trace->wish == TRACE_ASKED) trace->wish = TRACE_NOT_ASKED;
+    o->spent_ns = 0; // as the new process has used none of its own
 }
 
 // A trace that is known, after something that may have evicted it.
@@ -270,7 +273,24 @@ static uint64_t worth(const Engine *engine, const Trace *trace) {
     return hot_worth(&cost, &engine->options.hot, &engine->compile_cost);
 }
 
+static uint64_t program_nanoseconds(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+// What was asked for and is not answered yet is taken to cost as much as this one.
+static bool within_budget(const Engine *engine, const Trace *trace) {
+    if (engine->options.second_after >= 0) return true;
+    uint64_t next = hot_cost_expected(&engine->compile_cost, &engine->options.hot, trace->ops) * (engine->optimizer.waiting + 1);
+    return hot_within_budget(&engine->options.hot, engine->optimizer.spent_ns, next, program_nanoseconds());
+}
+
 static void ask(Engine *engine, Trace *trace) {
+    if (!within_budget(engine, trace)) {
+        engine->reasons[REASON_BUDGET]++;
+        return;
+    }
     bool wait = engine->options.mode != ENGINE_HYBRID;
     trace->wish = TRACE_ASKED;
     trace->asked_under = engine_assumptions(engine);

@@ -308,6 +308,25 @@ void trace_stop_counting(Engine *engine, Trace *trace) {
     head_relink(engine, head);
 }
 
+static void fill_path(HotPath *path, const TracePlan *plan) {
+    path->count = plan->path;
+    path->added = plan->count - plan->path;
+    for (uint32_t i = 0; i < plan->count; i++) path->blocks[i] = plan->blocks[i]->id;
+}
+
+// Traces that begin on this one's blocks and lie in it for the most part: it does their work, edges inside included, which a first form
+// does not have. A head that is entered from elsewhere will count again.
+static void retire_covered(Engine *engine, const Trace *trace) {
+    HotPath all, other;
+    fill_path(&all, &trace->plan);
+    for (uint32_t i = 1; i < trace->plan.count; i++) {
+        Trace *inner = trace->plan.blocks[i]->trace;
+        if (!inner || inner == trace) continue;
+        fill_path(&other, &inner->plan);
+        if (hot_covered(&other, &all, &engine->options.hot)) trace_retire(engine, inner, REASON_COVERED);
+    }
+}
+
 static void count_shape(Engine *engine, const Trace *trace) {
     Counters *c = &engine->counters;
     c->trace_blocks += trace->plan.count;
@@ -410,6 +429,7 @@ Trace *trace_make_second(Engine *engine, TracePlan plan, Counted *counted, const
             dump_trace(engine, trace, NULL);
             report_trace(engine, trace, NULL);
             perf_trace(engine, trace);
+            retire_covered(engine, trace);
             return trace;
         }
     }

@@ -119,10 +119,11 @@ Block *record_path(Cpu *cpu, Block *head);
 
 // ---- optimizer.c: the connection to kiln-opt ---------------------------------------------------------------------------------------
 typedef struct Optimizer {
-    int channel;      // -1: none yet
-    bool absent;      // it could not be started, or it died
-    uint32_t waiting; // requests without answer
-    uint32_t passed;  // chances to take answers
+    int channel;       // -1: none yet
+    bool absent;       // it could not be started, or it died
+    uint32_t waiting;  // requests without answer
+    uint32_t passed;   // chances to take answers
+    uint64_t spent_ns; // of its processor time, on all answers
 } Optimizer;
 // Asks for a second form of the trace with this id; with `wait`, waits for the answer and takes it in.
 Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, struct Counted *counted, bool wait);

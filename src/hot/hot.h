@@ -181,6 +181,9 @@ typedef struct HotCost {
 // until the rent paid equals the price (compiling), then buy. Whatever comes after, the cost is at most twice the best possible.
 uint64_t hot_worth(const HotCost *what, const HotParams *params, const HotCompileCost *cost);
 
+// May the optimizer go on? It has used `spent_ns`, the next compilation is expected to take `next_ns`, the program has used `program_ns`.
+bool hot_within_budget(const HotParams *params, uint64_t spent_ns, uint64_t next_ns, uint64_t program_ns);
+
 // ---- annotated loops (annotations.c)
 
 // One loop head per line: a guest address in hexadecimal, which begins with a digit (`10a4c`, `0x10a4c`), or a symbol, with an

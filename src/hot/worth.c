@@ -41,3 +41,8 @@ uint64_t hot_worth(const HotCost *what, const HotParams *params, const HotCompil
     uint64_t break_even = price_ps / saving_ps + (price_ps % saving_ps != 0);
     return break_even > what->executions ? break_even - what->executions : 0;
 }
+
+bool hot_within_budget(const HotParams *params, uint64_t spent_ns, uint64_t next_ns, uint64_t program_ns) {
+    uint64_t share = product(program_ns / 100, params->budget), start = params->budget_ms * UINT64_C(1000000);
+    return sum(spent_ns, next_ns) <= sum(share, start);
+}

@@ -213,6 +213,11 @@ static void test_worth(void) {
     check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .completed = 49}, &params, &(HotCompileCost){0}) == UINT64_MAX, "left early", "");
     check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .loop = true, .completed = 1}, &params, &(HotCompileCost){0}) == 1375000,
           "a loop of few rounds", "");
+    params.budget = 25, params.budget_ms = 10;
+    check(hot_within_budget(&params, 0, 10000000, 0) && !hot_within_budget(&params, 1, 10000000, 0), "the start", "");
+    check(hot_within_budget(&params, 200000000, 60000000, 1000000000) && !hot_within_budget(&params, 200000000, 60000001, 1000000000),
+          "a quarter of a second in a second", "");
+    check(!hot_within_budget(&params, UINT64_MAX, UINT64_MAX, 1) && hot_within_budget(&params, 1, 1, UINT64_MAX), "no overflow", "");
     params.entry_ps = 0;
     params.compile_ns = 1000;
     params.compile_fixed_us = 10;
