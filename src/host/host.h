@@ -57,6 +57,7 @@ typedef struct HostFault {
     uint32_t offset; // of the host instruction in the block's code
     uint32_t first_entry, entry_count;
     uint64_t pc;
+    bool lists_pinned; // pinned globals are at home too, unless an entry says otherwise; else they are in their registers
 } HostFault;
 
 // Room for code and the data it refers to; the engine hands pieces of it to the emitter.

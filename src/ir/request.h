@@ -97,7 +97,7 @@ typedef struct TraceFaultEntry {
     uint8_t place, reg;
     int64_t value;
 } TraceFaultEntry;
-// One host instruction that may fault; `offset` counts from `kiln_trace`. Globals without an entry are at home.
+// One host instruction that may fault; `offset` counts from `kiln_trace`. Globals without an entry are at home, pinned ones too.
 typedef struct TraceFault {
     uint32_t offset, first_entry, entry_count;
     uint64_t pc;

@@ -71,11 +71,13 @@ static LLVMValueRef patchpoint(Lower *l, Site *site, LLVMTypeRef result, LLVMVal
     operands[count++] = const_i32(l, arg_count);
     for (unsigned i = 0; i < arg_count; i++) operands[count++] = args[i];
     for (unsigned i = 0; i < l->request->world.global_count; i++) {
-        if (!l->copy[i] || (l->argument[i] < 0 && !set_has(&l->dirty, i))) continue;
+        if (!l->copy[i] || !set_has(&l->dirty, i)) continue;
         operands[count++] = operand_of(l, i);
         add_global(l, site, i);
     }
-    LLVMValueRef call = intrinsic(l, "llvm.experimental.patchpoint", &result, 1, operands, count);
+    LLVMValueRef call = result == llvm_type(l, KIR_VOID)
+                            ? intrinsic(l, "llvm.experimental.patchpoint.void", NULL, 0, operands, count)
+                            : intrinsic(l, "llvm.experimental.patchpoint", &result, 1, operands, count);
     LLVMSetInstructionCallConv(call, ANY_REGISTER);
     add_call_attribute(l, call, "nounwind", 0);
     if (site->kind == SITE_LOAD) add_call_attribute(l, call, "memory", READS_MEMORY);

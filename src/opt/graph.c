@@ -58,8 +58,10 @@ unsigned helper_flags(const KirBlock *kir, const KirInsn *insn) {
 }
 
 // What an operation does to the set of dirty globals (call.c does the stores).
-void step_dirty(const KirBlock *kir, const KirInsn *insn, GlobalSet *dirty) {
-    if (insn->op == KIR_SET) set_add(dirty, insn->a);
+void step_dirty(const Lower *l, uint32_t block, uint32_t index, GlobalSet *dirty) {
+    const KirBlock *kir = l->request->blocks[block].kir;
+    const KirInsn *insn = &kir->insns[index];
+    if (insn->op == KIR_SET) (l->blocks[block].stored[index] ? set_remove : set_add)(dirty, insn->a);
     if (insn->op != KIR_CALL && insn->op != KIR_CALL3) return;
     if (helper_flags(kir, insn) & (KIR_HELPER_READS_GLOBALS | KIR_HELPER_WRITES_GLOBALS | KIR_HELPER_MAY_RAISE))
         *dirty = (GlobalSet){{0}};
@@ -72,7 +74,7 @@ static bool each_edge(Lower *l, uint32_t number, EdgeVisitor visit) {
     bool any = false;
     for (uint32_t i = 0; i < l->blocks[number].end; i++) {
         const KirInsn *insn = &block->kir->insns[i];
-        step_dirty(block->kir, insn, &dirty);
+        step_dirty(l, number, i, &dirty);
         if (insn->op == KIR_EXIT) any |= visit(l, l->blocks[number].next[insn->a], &dirty);
         if (insn->op == KIR_EXIT_IF || insn->op == KIR_EXIT_COND) any |= visit(l, l->blocks[number].next[insn->b], &dirty);
         if (insn->op == KIR_EXIT_COND) any |= visit(l, l->blocks[number].next[insn->c], &dirty);
@@ -152,6 +154,91 @@ static void find_strips(Lower *l) {
     for (uint32_t i = 0; i < l->reached; i++) l->blocks[l->ordered[i]].strips = may_be_vectorised(l, l->ordered[i]);
 }
 
+// ---- what goes home at once ---------------------------------------------------------------------------------------------------
+// In exact mode each access must be able to tell what every global is. A value that is in a register anyway costs it nothing; one that nobody
+// else needs any more would hold a register, or be moved about, for the sake of accesses alone: it is stored when it is made, where registers
+// are scarce and there are a few accesses until it is replaced. For the same reason loops begin with pinned integers at home: many of them do not
+// change.
+enum { MOST_BLOCKS_AHEAD = 4, MOST_IDLE = 3, FEW_INTEGERS = 10 };
+
+static bool is_access(const KirInsn *insn) { return kir_op_info[insn->op].flags & KIR_FLAG_FAULT; }
+
+// The block that follows most often, or TRACE_LEAVES.
+static int32_t likely_next(const Lower *l, uint32_t number) {
+    const LowerBlock *block = &l->blocks[number];
+    const KirInsn *last = &l->request->blocks[number].kir->insns[block->end - 1];
+    if (block->joins != TRACE_LEAVES) return block->joins;
+    if (last->op == KIR_EXIT) return block->next[last->a];
+    if (last->op == KIR_EXIT_IND) return l->request->blocks[number].next_indirect;
+    if (last->op != KIR_EXIT_COND) return TRACE_LEAVES;
+    int32_t a = block->next[last->b], b = block->next[last->c];
+    if (a == TRACE_LEAVES || b == TRACE_LEAVES) return a == TRACE_LEAVES ? b : a;
+    return l->request->blocks[a].weight >= l->request->blocks[b].weight ? a : b;
+}
+
+// Accesses between the last use of what instruction `index` sets and the next time it is set, on the likely way.
+static unsigned idle_accesses(const Lower *l, uint32_t number, uint32_t index) {
+    unsigned idle = 0, global = l->request->blocks[number].kir->insns[index].a;
+    int32_t at = (int32_t)number;
+    for (unsigned depth = 0; at != TRACE_LEAVES && depth < MOST_BLOCKS_AHEAD; depth++) {
+        const KirBlock *kir = l->request->blocks[at].kir;
+        for (uint32_t i = depth ? 0 : index + 1; i < l->blocks[at].end; i++) {
+            const KirInsn *insn = &kir->insns[i];
+            if (insn->op == KIR_SET && insn->a == global) return idle;
+            if (insn->op == KIR_GET && insn->a == global) idle = 0;
+            idle += is_access(insn);
+        }
+        at = likely_next(l, (uint32_t)at);
+    }
+    return idle;
+}
+
+// Registers of the guest that compete for those of the host.
+static unsigned integers_used(const Lower *l) {
+    unsigned count = 0;
+    GlobalSet used = {{0}};
+    for (uint32_t i = 0; i < l->request->block_count; i++) {
+        const KirBlock *kir = l->request->blocks[i].kir;
+        for (uint32_t j = 0; j < l->blocks[i].end; j++) {
+            const KirInsn *insn = &kir->insns[j];
+            if ((insn->op != KIR_GET && insn->op != KIR_SET) || kir->world->globals[insn->a].type > KIR_I64) continue;
+            count += !set_has(&used, insn->a);
+            set_add(&used, insn->a);
+        }
+    }
+    return count;
+}
+
+static void find_stored(Lower *l) {
+    bool crowded = !dies_at_faults(l) && integers_used(l) > FEW_INTEGERS;
+    for (uint32_t i = 0; i < l->request->block_count; i++) {
+        const KirBlock *kir = l->request->blocks[i].kir;
+        bool *stored = l->blocks[i].stored = arena_alloc(l->arena, kir->count * sizeof *stored);
+        for (uint32_t j = 0; j < l->blocks[i].end && crowded; j++) {
+            if (kir->insns[j].op != KIR_SET) continue;
+            KirOp made = (KirOp)kir->insns[kir->insns[j].b].op; // flags.c may put these off
+            stored[j] = made != KIR_FGETFLAGS && made != KIR_FCLASS && idle_accesses(l, i, j) > MOST_IDLE;
+        }
+    }
+}
+
+bool is_kept_home(const Lower *l, unsigned global) {
+    return l->keeps_pinned_home && l->argument[global] >= 0 && l->argument[global] < LOWER_INTS;
+}
+
+static bool goes_back(Lower *l, int32_t next, const GlobalSet *dirty) {
+    return next != TRACE_LEAVES && l->blocks[next].order <= l->blocks[l->block].order;
+}
+
+static void find_kept_home(Lower *l) {
+    bool loops = false;
+    for (uint32_t i = 0; i < l->reached; i++) {
+        l->block = l->ordered[i];
+        loops |= each_edge(l, l->ordered[i], goes_back);
+    }
+    l->keeps_pinned_home = loops && !dies_at_faults(l);
+}
+
 // ---- which globals are dirty where --------------------------------------------------------------------------------------------
 static bool merge(Lower *l, int32_t next, const GlobalSet *dirty) {
     bool changed = false;
@@ -165,7 +252,7 @@ static bool merge(Lower *l, int32_t next, const GlobalSet *dirty) {
 
 static void find_dirty(Lower *l) {
     for (unsigned i = 0; i < l->request->world.global_count; i++)
-        if (l->argument[i] >= 0) set_add(&l->blocks[0].dirty, i);
+        if (l->argument[i] >= 0 && !is_kept_home(l, i)) set_add(&l->blocks[0].dirty, i);
     for (bool changed = true; changed;) {
         changed = false;
         for (uint32_t i = 0; i < l->reached; i++) changed |= each_edge(l, l->ordered[i], merge);
@@ -175,7 +262,9 @@ static void find_dirty(Lower *l) {
 void find_graph(Lower *l) {
     l->blocks = arena_alloc(l->arena, l->request->block_count * sizeof *l->blocks);
     for (uint32_t i = 0; i < l->request->block_count; i++) find_join(l, i), find_next(l, i);
+    find_stored(l);
     find_order(l);
+    find_kept_home(l);
     count_ways(l);
     find_strips(l);
     find_dirty(l);

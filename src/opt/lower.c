@@ -73,11 +73,12 @@ static LLVMValueRef load_home(Lower *l, unsigned global) {
     return type == KIR_I1 ? LLVMBuildTrunc(l->builder, load, l->types[KIR_I1], "") : load;
 }
 
-static void store_home(Lower *l, unsigned global) {
-    LLVMValueRef value = read_global(l, global);
+static void store_home_value(Lower *l, unsigned global, LLVMValueRef value) {
     if (type_of_global(l, global) == KIR_I1) value = LLVMBuildZExt(l->builder, value, l->types[KIR_I8], "");
     store_cpu(l, value, home_of(l, global));
 }
+
+static void store_home(Lower *l, unsigned global) { store_home_value(l, global, read_global(l, global)); }
 
 LLVMValueRef read_global(Lower *l, unsigned global) {
     return LLVMBuildLoad2(l->builder, l->types[type_of_global(l, global)], l->copy[global], "");
@@ -100,6 +101,7 @@ static void set(Lower *l, const KirInsn *insn) {
     (later ? set_add : set_remove)(&l->pending, insn->a);
     l->pending_value[insn->a] = insn->b;
     if (later) return;
+    if (l->blocks[l->block].stored[l->index]) store_home_value(l, insn->a, value_of(l, insn->b));
     if (!l->single[insn->a] || value->op != KIR_NANBOX) {
         write_global(l, insn->a, value_of(l, insn->b));
     } else {
@@ -313,7 +315,7 @@ static void lower_insn(Lower *l, const KirInsn *insn) {
         if (is_value_operation(insn)) *result = lower_value(l, insn);
         else l->failed = true;
     }
-    step_dirty(l->kir, insn, &l->dirty);
+    step_dirty(l, l->block, l->index, &l->dirty);
     if (!dies_at_faults(l)) known_step(l, insn);
 }
 
@@ -355,6 +357,8 @@ bool lower_trace(Lower *l) {
     LLVMPositionBuilderAtEnd(l->builder, entry);
     make_memory(l);
     make_copies(l);
+    for (unsigned i = 0; i < l->request->world.global_count; i++)
+        if (is_kept_home(l, i)) store_home(l, i);
     for (uint32_t i = 0; i < l->reached; i++)
         if (l->blocks[l->ordered[i]].strips) lower_strip(l, l->ordered[i]);
     lower_entry_poll(l);

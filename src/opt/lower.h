@@ -79,6 +79,7 @@ typedef struct LowerBlock {
     int32_t joins;           // the block that goes on there, or TRACE_LEAVES: it ends with an exit of its own
     bool strips;             // a loop of its own, that may be worth vectorising: polls are for strips of it
     uint32_t ways_in;        // edges to it, and the entry
+    bool *stored;            // by index: a SET that goes home at once
     Known *known;            // NULL, or what is known on the one way in
     uint32_t order;          // position in reverse postorder, from 1; 0: not reached
 } LowerBlock;
@@ -125,7 +126,8 @@ typedef struct Lower {
     uint32_t exit_count, exit_capacity;
     SiteTable sites;
     uint32_t fallbacks;
-    bool failed; // something that the verifier should have refused
+    bool keeps_pinned_home; // pinned integers are stored at the entry
+    bool failed;            // something that the verifier should have refused
 } Lower;
 
 // ---- lower.c
@@ -169,7 +171,9 @@ enum { LIKELY = 4000, UNLIKELY = 1, STRIP = 1024 };
 
 // ---- graph.c: fills in l->blocks and the order, from the request and l->argument.
 void find_graph(Lower *l);
-void step_dirty(const KirBlock *kir, const KirInsn *insn, GlobalSet *dirty);
+void step_dirty(const Lower *l, uint32_t block, uint32_t index, GlobalSet *dirty);
+// In exact mode: a pinned global that is at home where the trace begins.
+bool is_kept_home(const Lower *l, unsigned global);
 unsigned helper_flags(const KirBlock *kir, const KirInsn *insn);
 
 // ---- one function a subject. A result of NULL: no code for it here, the evaluator does it. An operation without a result

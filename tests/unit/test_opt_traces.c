@@ -6,7 +6,7 @@
 //   test_opt_traces [--seed N] [--count N] [--blocks N] [--variant NAME] [--scalar yes] [--text yes]
 //
 // Region i of a run has the seed SEED + i; `--seed N --count 1 --variant NAME` repeats a failure. Without --variant each seed takes
-// the next one. Every fifth seed is a loop over arrays, half of the others have one block. A random region's blocks start with a drop of fuel, so each run ends; at some
+// the next one. Every fifth seed is a loop over arrays, every tenth a walk over memory around two pointers, half of the others have one block. A random region's blocks start with a drop of fuel, so each run ends; at some
 // level of the fuel, the thread is asked to poll.
 //
 // The variants in exact mode run with the buffer cut in two pages at a place that the seed chooses, and each page in turn without access, or
@@ -311,6 +311,57 @@ static void make_loop(Arena *arena, Region *region, uint64_t seed) {
     for (unsigned i = 0; i < LOOP_BLOCKS; i++) connect(arena, region, i, TRACE_LEAVES, &state);
 }
 
+// ---- walks ----------------------------------------------------------------------------------------------------------------------
+// Blocks 1, a loop, and 2 access memory around P and Q again and again, as far apart as a page: many cannot fault where others did not.
+static void walk(Loop *loop, unsigned block) {
+    for (unsigned i = 0, n = 3 + (unsigned)choose(loop, 10); i < n; i++) {
+        kir_insn_start(&loop->b, pc_of(block) + 4 * (i + 1), 4);
+        int32_t displacement =
+            (int32_t)choose(loop, choose(loop, 3) ? 64 : 1600) - (int32_t)choose(loop, choose(loop, 3) ? 32 : 900);
+        unsigned log2_size = (unsigned)choose(loop, 4), other = 5 + (unsigned)choose(loop, 11);
+        KirRef at = kir_get(&loop->b, choose(loop, 2) ? P : Q);
+        if (choose(loop, 3) == 0) {
+            KirRef by = kir_const(&loop->b, KIR_I64, choose(loop, 32) - 16);
+            at = kir_emit(&loop->b, choose(loop, 2) ? KIR_ADD : KIR_SUB, KIR_I64, 0, at, by, KIR_NONE);
+        }
+        switch (choose(loop, 6)) {
+        case 0:
+        case 1: kir_store(&loop->b, log2_size, at, displacement, kir_get(&loop->b, choose(loop, 2) ? SUM : other)); break;
+        case 2: add_to(loop, choose(loop, 2) ? P : Q, 8 - (int64_t)choose(loop, 16)); break;
+        case 3:
+            if (choose(loop, 4) == 0) kir_set(&loop->b, choose(loop, 2) ? P : Q, at);
+            else add_to(loop, other, 3);
+            break;
+        default: {
+            KirRef loaded = kir_load(&loop->b, KIR_I64, log2_size | (unsigned)choose(loop, 2) * KIR_MEM_SIGNED, at, displacement);
+            KirRef sum = kir_emit(&loop->b, KIR_ADD, KIR_I64, 0, kir_get(&loop->b, SUM), loaded, KIR_NONE);
+            kir_set(&loop->b, choose(loop, 2) ? SUM : other, sum);
+        }
+        }
+    }
+    kir_insn_start(&loop->b, pc_of(block) + 64, 4);
+}
+
+static void make_walk(Arena *arena, Region *region, uint64_t seed) {
+    uint64_t state = seed * 2 + 1;
+    for (int i = 0; i < 8; i++) next_random(&state);
+    Loop loop = {.state = &state};
+    region->count = LOOP_BLOCKS;
+    start_block(&loop, arena, region, 0);
+    set_const(&loop, P, (uint64_t)buffer + 1600 + choose(&loop, 300));
+    set_const(&loop, Q, (uint64_t)buffer + 1600 + choose(&loop, 300));
+    set_const(&loop, N, 1 + choose(&loop, 5));
+    kir_exit(&loop.b, kir_exit_direct(&loop.b, pc_of(1)));
+    start_block(&loop, arena, region, 1);
+    walk(&loop, 1);
+    KirRef more = is_not_zero(&loop, add_to(&loop, N, -1));
+    kir_exit_cond(&loop.b, more, kir_exit_direct(&loop.b, pc_of(1)), kir_exit_direct(&loop.b, pc_of(2)));
+    start_block(&loop, arena, region, 2);
+    walk(&loop, 2);
+    kir_exit(&loop.b, kir_exit_direct(&loop.b, OUTSIDE));
+    for (unsigned i = 0; i < LOOP_BLOCKS; i++) connect(arena, region, i, TRACE_LEAVES, &state);
+}
+
 // ---- running --------------------------------------------------------------------------------------------------------------------
 static int block_at(const Region *region, uint64_t pc) {
     for (unsigned i = 0; i < region->count; i++)
@@ -452,7 +503,8 @@ static void one_seed(Arena *arena, uint64_t seed, unsigned blocks, const Variant
     Region region;
     OptTrace trace;
     buffer = pages + PAGE - (is_exact(variant) ? (seed * 0x9e3779b97f4a7c15u >> 52 & ~15ull) : 0);
-    if (seed % 5 == 0) make_loop(arena, &region, seed);
+    if (seed % 10 == 3) make_walk(arena, &region, seed);
+    else if (seed % 5 == 0) make_loop(arena, &region, seed);
     else make_region(arena, &region, seed, blocks);
     for (unsigned i = 0; i < region.count; i++)
         if (!kir_verify(region.blocks[i], error, sizeof error)) bug("the test made a bad block: %s", error);

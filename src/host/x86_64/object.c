@@ -250,7 +250,7 @@ static bool copy_faults(const Placing *p, Arena *scratch, const uint8_t *code, H
     for (uint32_t i = 0; i < result->fault_count; i++) {
         const TraceFault *fault = &result->faults[i];
         if (fault->offset >= size || fault->entry_count > MAX_FAULT_ENTRIES) return false;
-        out->faults[i] = (HostFault){fault->offset, fault->first_entry, fault->entry_count, fault->pc};
+        out->faults[i] = (HostFault){fault->offset, fault->first_entry, fault->entry_count, fault->pc, true};
     }
     return true;
 }

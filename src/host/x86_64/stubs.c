@@ -236,7 +236,8 @@ static uint64_t entry_value(const Cpu *cpu, const ucontext_t *context, const Hos
     case PLACE_SPILL: *high_half = cpu->spill[entry->reg].u64[1]; return cpu->spill[entry->reg].u64[0];
     case PLACE_STACK: {
         uint64_t both[2];
-        memcpy(both, (const void *)(uintptr_t)(context->uc_mcontext.gregs[context_gpr[entry->reg]] + (greg_t)entry->value), sizeof both);
+        memcpy(both, (const void *)(uintptr_t)(context->uc_mcontext.gregs[context_gpr[entry->reg]] + (greg_t)entry->value),
+               sizeof both);
         *high_half = both[1];
         return both[0];
     }
@@ -245,8 +246,7 @@ static uint64_t entry_value(const Cpu *cpu, const ucontext_t *context, const Hos
     bug("fault entry with place %d", entry->place);
 }
 
-static void bring_home(const Host *host, Cpu *cpu, const ucontext_t *context, const HostFault *fault,
-                       const HostFaultEntry *entries) {
+static void bring_pinned_home(const Host *host, Cpu *cpu, const ucontext_t *context) {
     const greg_t *gregs = context->uc_mcontext.gregs;
     for (unsigned i = 0; i < host->pin_count; i++) {
         const Pin *pin = &host->pins[i];
@@ -254,6 +254,11 @@ static void bring_home(const Host *host, Cpu *cpu, const ucontext_t *context, co
             memcpy(cpu->guest + pin->offset, &context->uc_mcontext.fpregs->_xmm[pin->reg], pin->type == KIR_V128 ? 16 : 8);
         else memcpy(cpu->guest + pin->offset, &gregs[context_gpr[pin->reg]], 8);
     }
+}
+
+static void bring_home(const Host *host, Cpu *cpu, const ucontext_t *context, const HostFault *fault,
+                       const HostFaultEntry *entries) {
+    if (!fault->lists_pinned) bring_pinned_home(host, cpu, context);
     // All are read before one is written: an entry may name the home that another one changes.
     KirWide values[MAX_FAULT_ENTRIES];
     for (uint32_t i = 0; i < fault->entry_count; i++)
