@@ -6,12 +6,17 @@
 #   make deps          installs the Debian packages that are missing (scripts/dependencies.txt)
 #   make demo          everything from a fresh machine to Debian's riscv64 programs that run
 #   make check         all tests, their short form (make check SUITES="unit abi": these alone)
-#   make check-long    the long form
-#   make soak          language runtimes, 100 times each; writes docs/soak.md
+#   make check-long    the long form: hours
+#   make soak          language runtimes, 100 times each: hours; writes docs/soak.md
 #   make tsan          Kiln under ThreadSanitizer, with the programs about threads and signals
 #   make bench         kiln, qemu-riscv64 and native side by side
 #   make install       kiln, kiln-riscv64, kiln-opt, their manual page and completion, below $(DESTDIR)$(PREFIX)
+#   make sanitized     unit tests and kiln with AddressSanitizer and UBSan, as `make check` uses them
+#   make clang         everything by clang, warnings as errors
 #   make format lint   clang-format in place; cppcheck
+#   make clean         removes all builds
+#
+# BUILD=folder, JOBS=N (2), PREFIX and DESTDIR, SUITES="...", MESON_OPTIONS="..." of the first build (-Doptimizer=disabled: no kiln-opt)
 BUILD  ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
