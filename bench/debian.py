@@ -122,7 +122,8 @@ def jobs(sysroots, ways, folder, percent):
     return made
 
 
-RATIOS = (("qemu", "kiln", "cpu"), ("qemu", "kiln", "wall"), ("qemu", "blocks", "cpu"), ("kiln", "native", "cpu"), ("kiln", "blocks", "cpu"))
+RATIOS = (("qemu", "kiln", "cpu"), ("qemu", "kiln", "wall"), ("qemu", "blocks", "cpu"), ("kiln", "native", "cpu"),
+          ("kiln", "blocks", "cpu"))
 
 
 def memory_share(samples, job):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Exact mode: what it costs that a program catches SIGSEGV, as its handler must then see every register as it was. The kernels
-catch it when they are told to, python3 with `-X faulthandler`; cc1 always does. Where kiln can be told to be exact from the start (`--exact`),
-all of them run that way too."""
+catch it when they are told to, python3 with `-X faulthandler`; cc1 always does. Where kiln can be told to be exact from the start
+(`--exact`), all of them run that way too."""
 import subprocess
 
 import debian

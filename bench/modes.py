@@ -66,8 +66,8 @@ def section(name, title, selected, options, launch):
     lines = ["CPU milliseconds of the process tree (medians), a launch where one program is started over and over. `none` is "
              "`--mode=none`.", ""]
     lines += table(["work", "none ms", "hybrid ms", "in kiln-opt ms", "hybrid/none", "of the smallest", "wall", "spread"], rows)
-    lines += ["", f"{len(above)} of {len(selected)} are more than 3 % slower" + (": " + ", ".join(job.name for job in above) if above else "")
-              + "."]
+    lines += ["", f"{len(above)} of {len(selected)} are more than 3 % slower" +
+              (": " + ", ".join(job.name for job in above) if above else "") + "."]
     slowest = worst(selected, lambda job: samples.least_ratio(job, "kiln", "blocks"))
     return Section(name, title, lines, samples.data(), samples.failures,
                    figures=[Figure(f"{title.lower()}: hybrid/none, the worst ({slowest[1]})", slowest[0], most=MOST)])

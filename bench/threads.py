@@ -32,7 +32,8 @@ def measure(options, launch, ways, programs):
         native, qemu, kiln = (wall(job, way) for way in ("native", "qemu", "kiln"))
         against = f"at most {most[1]} of {most[0]}'s" if most else ""
         if most:
-            figures.append(Figure(f"threads: {name}, part of {most[0]}'s time", quotient(kiln, {"qemu": qemu, "native": native}[most[0]]), most=most[1]))
+            figures.append(Figure(f"threads: {name}, part of {most[0]}'s time",
+                                  quotient(kiln, {"qemu": qemu, "native": native}[most[0]]), most=most[1]))
         rows.append([name, *(cell(1e3 * t if t is not None else None, 1) for t in (native, qemu, kiln)), cell(quotient(kiln, qemu), 3),
                      cell(quotient(kiln, native)), against])
     scaling = {way: quotient(wall(selected[1], way), wall(selected[0], way)) for way in ("native", "qemu", "kiln") if way in ways}

@@ -7,7 +7,7 @@
 // bench/run reads comment lines of each file:
 //   // group: int                   or `fp`
 //   // size: 1200                   the benchmark's `percent`: more than 2 seconds of native code on the machine of docs/figures.md
-//   // loop: single                 optional: nearly all time goes into one straight inner loop
+//   // loop: single                 optional: nearly all time goes into straight inner loops that the host's compiler does not vectorise
 //   // flags: ...                   optional, for the compiler
 //
 //   KERNEL [PERCENT [handler]]      with `handler` it catches SIGSEGV

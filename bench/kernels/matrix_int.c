@@ -2,7 +2,6 @@
 // Product of integer matrices: inner loop with two strided loads and a 32-bit multiplication.
 // group: int
 // size: 5800
-// loop: single
 #include "kernel.h"
 
 enum { N = 200 };
