@@ -56,8 +56,9 @@ def programs(folder):
     others = [Program(HERE / "hello.c", folder), Program(HERE / "hello.c", folder, dynamic=True), Program(HERE / "spawn.c", folder),
               Program(HERE / "threads.c", folder),
               Program(cold_source, folder, "-O1")]
-    launch = folder / "launch"
-    subprocess.run(["gcc", "-O2", "-static", "-o", launch, HERE / "launch.c"], check=True)
+    launch, source = folder / "launch", HERE / "launch.c"
+    if not launch.exists() or launch.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run(["gcc", "-O2", "-static", "-o", launch, source], check=True)
     if shutil.which("riscv64-linux-gnu-gcc") is None:
         raise SystemExit("bench: riscv64-linux-gnu-gcc is missing (make deps)")
     with ThreadPoolExecutor(2) as pool:

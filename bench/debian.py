@@ -34,11 +34,11 @@ def programs(percent):
         return max(1, round(whole * percent / 100))
 
     return [
-        ("lua", "usr/bin/lua5.4", [WORK / "objects.lua", str(times(300_000))]),
-        ("python3", "usr/bin/python3", ["-B", WORK / "objects.py", str(times(80_000))]),
-        ("perl", "usr/bin/perl", [WORK / "words.pl", *["text-tiny"] * times(8)]),
+        ("lua", "usr/bin/lua5.4", [WORK / "objects.lua", str(times(540_000))]),
+        ("python3", "usr/bin/python3", ["-B", WORK / "objects.py", str(times(250_000))]),
+        ("perl", "usr/bin/perl", [WORK / "words.pl", *["text-tiny"] * times(24)]),
         ("gawk", "usr/bin/gawk", ["-F,", "-f", WORK / "table.awk", "table.csv"]),
-        ("sqlite3", "usr/bin/sqlite3", ["-batch", ":memory:", *[f".read {WORK / 'queries.sql'}", "DROP TABLE item;"] * times(12)]),
+        ("sqlite3", "usr/bin/sqlite3", ["-batch", ":memory:", *[f".read {WORK / 'queries.sql'}", "DROP TABLE item;"] * times(22)]),
         ("xz", "usr/bin/xz", ["-T1", "-5", "-c", "text-small"]),
         ("xz -d", "usr/bin/xz", ["-T1", "-dc", "text.xz"]),
         ("zstd", "usr/bin/zstd", ["-q", "--single-thread", "--no-asyncio", "-9", "-c", "text-small"]),
