@@ -42,12 +42,12 @@ def above_blocks(samples, job, field="peak"):
     return peaks[0] - peaks[1] if all(peaks) else None
 
 
-def figures(samples, selected, means):
+def figures(samples, means):
     def mean(group, ratio):
         return means.get(group, {}).get(ratio)
 
-    slowest = worst([job for job in selected if job.single_loop], lambda job: samples.ratio(job, "kiln", "native"))
-    memory = worst(selected, lambda job: above_blocks(samples, job))
+    slowest = worst([job for job in samples.jobs if job.single_loop], lambda job: samples.ratio(job, "kiln", "native"))
+    memory = worst(samples.jobs, lambda job: above_blocks(samples, job))
     return [Figure("integer kernels, times as fast as qemu", mean("int", "qemu/kiln"), least=2.4),
             Figure("floating-point kernels, times as fast as qemu", mean("fp", "qemu/kiln"), least=7),
             Figure("integer kernels, times native", mean("int", "kiln/native"), most=2.3),
@@ -64,26 +64,32 @@ def ratio_name(above, below, field):
     return f"{above}/{below}" + (" wall" if field == "wall" else "")
 
 
-def measure(options, launch, ways, kernels):
-    selected = jobs(options, kernels, ways)
-    samples = run("kernels", selected, list(ways), options.rounds, launch, once=("interp", *options.once))
+def report(samples, ways, percent):
+    """(lines, means)"""
     rows, means = [], {}
-    for job in selected:
+    for job in samples.jobs:
         rows.append([job.name, job.group + (", loop" if job.single_loop else ""), *(cell(samples.median(job, way)) for way in ways),
                      cell(samples.median(job, "kiln", "optimizer")), cell(samples.median(job, "kiln", "wall")),
                      *(cell(samples.ratio(job, *ratio)) for ratio in RATIOS), cell(samples.spread(job), 0, " %"),
                      *(cell(samples.peak_mb(job, way), 1) for way in ("qemu", "blocks", "kiln")),
                      cell(samples.peak_mb(job, "kiln", "optimizer_peak"), 0)])
-    for group, of_group in in_groups(selected):
+    for group, of_group in in_groups(samples.jobs):
         means[group] = {ratio_name(*ratio): samples.mean_ratio(of_group, *ratio) for ratio in RATIOS}
         rows.append(["**geometric mean**", group, *[""] * (len(ways) + 2), *(f"**{cell(value)}**" for value in means[group].values()),
                      *[""] * 5])
     lines = ["CPU seconds of the process tree (medians), kiln-opt included; peak resident memory in MB. `blocks` is kiln without hot paths "
              "(`--mode=none`), `novec` is native without vectorisation. "
-             f"Size: {options.percent} % of the full one; " + ", ".join(
+             f"Size: {percent} % of the full one; " + ", ".join(
                  f"{way} at most {most} %" for way, most in MOST_PERCENT.items() if way in ways) + ", scaled up.", ""]
     lines += table(["kernel", "group", *(f"{way} s" for way in ways), "in kiln-opt s", "kiln wall s", *(ratio_name(*r) for r in RATIOS),
                     "spread", "qemu MB", "blocks MB", "kiln MB", "kiln-opt MB"], rows, left=2)
+    return lines, means
+
+
+def measure(options, launch, ways, kernels):
+    selected = jobs(options, kernels, ways)
+    samples = run("kernels", selected, list(ways), options.rounds, launch, once=("interp", *options.once))
+    lines, means = report(samples, ways, options.percent)
     panel = ("Kernels", [(job.name, job.group, samples.ratio(job, "qemu", "kiln") or 0) for job in selected])
     return Section("kernels", "Kernels", lines, {**samples.data(), "geometric_means": means}, samples.failures, panel,
-                   figures(samples, selected, means))
+                   figures(samples, means))
