@@ -5,7 +5,7 @@
 // It keeps no state of the guest anywhere but in the cpu: globals are read and written at home, cpu->pc
 // follows the INSN markers, and the guest's floating-point environment stays in cpu->guest_mxcsr and is in
 // MXCSR only for the length of one operation or helper. So a fault or an exception may strike anywhere, and
-// all that is left to do then is to bring home the globals whose SETs the optimiser removed (the block's
+// all that is left to do then is to bring home the globals whose SETs the passes removed (the block's
 // fault table).
 #include <setjmp.h>
 #include <stdlib.h>
