@@ -65,9 +65,15 @@ static bool is_trusted(const Recording *r, unsigned i) {
     return !r->blocks[i]->many_targets && r->blocks[i]->target_samples >= r->engine->options.hot.samples;
 }
 
+// The last block did not run to its end, or nobody saw where it went: a path ends there, and its jump does not matter.
+static bool ends_inside(const Recording *r) {
+    return r->rec.reason == REASON_EXCEPTION || r->rec.reason == REASON_INTERRUPTED || r->rec.reason == REASON_CODE_GONE;
+}
+
 // Some jump has not been seen often enough to be trusted or not.
 static bool is_undecided(const Recording *r) {
-    for (unsigned i = 0; i < r->rec.count; i++)
+    unsigned count = r->rec.count - ends_inside(r);
+    for (unsigned i = 0; i < count; i++)
         if (!is_trusted(r, i) && !r->blocks[i]->many_targets) return true;
     return false;
 }
