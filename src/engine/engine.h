@@ -121,6 +121,8 @@ void cpu_free(Cpu *cpu);
 // child (its only cpu). The other threads' cpus are freed there, after `lost` was called for each.
 void engine_before_fork(Engine *engine);
 void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, Cpu *cpu), void *context);
+// In a child that shares its parent's descriptors, before engine_after_fork: the channel stays the parent's, and the child has none.
+void engine_without_optimizer(Engine *engine);
 
 // Runs the guest from cpu->pc until cpu->exiting. Sets current_cpu.
 void engine_run(Cpu *cpu);

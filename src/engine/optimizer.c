@@ -127,10 +127,10 @@ static size_t build_request(Engine *engine, uint64_t id, const TracePlan *plan, 
 // REASON_NONE: there is a channel.
 static Reason connect_to(Engine *engine) {
     Optimizer *o = &engine->optimizer;
-    if (o->channel >= 0) return REASON_NONE;
     if (o->absent || !engine->hooks.optimizer_hub) return REASON_NO_OPTIMIZER;
     int hub = engine->hooks.optimizer_hub();
     if (hub < -1) return REASON_QUEUE_FULL; // another time
+    if (o->channel >= 0) return REASON_NONE;
     ChannelOutcome outcome = hub < 0 ? CHANNEL_BROKEN : channel_open(hub, &o->channel);
     if (outcome == CHANNEL_AGAIN) return REASON_QUEUE_FULL;
     if (outcome != CHANNEL_OK || !engine->hooks.keep_fd(&o->channel)) o->absent = true;
@@ -208,8 +208,14 @@ static bool take_one(Engine *engine) {
     return true;
 }
 
+// There may be answers, and this process has the channel: one that shares the memory, but not the descriptors, has not.
+static bool may_take(const Engine *engine) {
+    const Optimizer *o = &engine->optimizer;
+    return o->channel >= 0 && o->waiting && engine->hooks.optimizer_hub() >= -1;
+}
+
 void optimizer_take(Engine *engine) {
-    while (engine->optimizer.channel >= 0 && engine->optimizer.waiting && take_one(engine)) {}
+    while (may_take(engine) && take_one(engine)) {}
 }
 
 static void wait_for_answer(Engine *engine) {
@@ -244,9 +250,12 @@ Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_
     return REASON_NONE;
 }
 
+// The number stays where it is, so that the descriptor remains hidden.
+void engine_without_optimizer(Engine *engine) { engine->optimizer.absent = true; }
+
 void optimizer_after_fork(Engine *engine) {
     Optimizer *o = &engine->optimizer;
-    if (o->channel >= 0) engine->hooks.close_fd(&o->channel);
+    if (o->channel >= 0 && !o->absent) engine->hooks.close_fd(&o->channel);
     engine->counters.requests_failed += o->waiting;
     o->waiting = 0;
     for (Trace *trace = engine->traces.oldest; trace; trace = trace->next)

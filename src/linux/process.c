@@ -189,6 +189,7 @@ static long clone_fork(LinuxThread *t, const CloneRequest *request) {
     bool several = __atomic_load_n(&t->process->thread_count, __ATOMIC_ACQUIRE) > 1;
     threads_before_fork(t);
     if (!several || !library_fork(request, &r)) r = host_fork(request);
+    if (r == 0 && (request->flags & CLONE_FILES)) engine_without_optimizer(t->process->engine);
     threads_after_fork(t, r == 0);
     if (r != 0) return r;
     t->process->shares_memory = false;
