@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -59,7 +60,14 @@ static bool write_all(int fd, const uint8_t *data, size_t size) {
     return true;
 }
 
+// The process's limit on the size of files counts for memory files too, and who meets it gets a signal.
+static bool is_allowed(size_t size) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || size <= limit.rlim_cur;
+}
+
 static ChannelOutcome send_large(int fd, const uint8_t *data, size_t size) {
+    if (!is_allowed(size)) return CHANNEL_TOO_LARGE;
     int file = memfd_create("kiln-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (file < 0) return CHANNEL_AGAIN;
     ChannelOutcome outcome = CHANNEL_AGAIN;

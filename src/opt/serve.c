@@ -54,24 +54,15 @@ typedef struct Server {
 } Server;
 
 // ---- answers ------------------------------------------------------------------------------------------------------------------
-static void answer(Job *job, const TraceResult *result) {
+static void write_answer(Job *job, const TraceResult *result) {
     free(job->data);
     job->size = trace_result_write(result, NULL, 0);
-    if (job->size > CHANNEL_LARGEST) {
-        TraceResult refusal = {.id = job->id, .reason = REASON_REQUEST_TOO_LARGE, .compile_ns = result->compile_ns};
-        job->size = trace_result_write(&refusal, NULL, 0);
-        result = &refusal;
-        job->data = malloc(job->size);
-        if (!job->data) fatal("out of memory");
-        trace_result_write(result, job->data, job->size);
-        return;
-    }
     job->data = malloc(job->size);
     if (!job->data) fatal("out of memory");
     trace_result_write(result, job->data, job->size);
 }
 
-static void refuse(Job *job, Reason reason) { answer(job, &(TraceResult){.id = job->id, .reason = reason}); }
+static void refuse(Job *job, Reason reason) { write_answer(job, &(TraceResult){.id = job->id, .reason = reason}); }
 
 static void free_job(Job *job) {
     free(job->data);
@@ -98,7 +89,7 @@ static void work_on(Server *s, Compiler *compiler, Job *job) {
     else if (!trace_request_read(&arena, &request, job->data, job->size)) refuse(job, REASON_BAD_REQUEST);
     else {
         compile_trace(compiler, &request, &arena, &result);
-        answer(job, &result);
+        write_answer(job, &result);
     }
     arena_free(&arena);
 }
@@ -137,6 +128,10 @@ static void send_answers(Channel *channel) {
     while (channel->answers && channel->fd >= 0) {
         Job *job = channel->answers;
         ChannelOutcome outcome = channel_send(channel->fd, job->data, job->size);
+        if (outcome == CHANNEL_TOO_LARGE) {
+            refuse(job, REASON_REQUEST_TOO_LARGE);
+            outcome = channel_send(channel->fd, job->data, job->size);
+        }
         if (outcome == CHANNEL_AGAIN) return;
         if (outcome == CHANNEL_BROKEN) close_channel(channel);
         channel->answers = job->next;
