@@ -237,6 +237,74 @@ static void vforks(void) {
     CHECK(status_of(child) == 4 << 8 && hot());
 }
 
+// Sets of loops of which each is another piece of code, checked against themselves: the first run is that of untranslated or slow code.
+#define LOOP(k)                                                                                                                    \
+    __attribute__((noinline)) static uint64_t loop_##k(uint64_t x) {                                                               \
+        for (uint64_t i = 0; i < rounds / 40; i++) {                                                                               \
+            x = x * (2 * k + 12345) + k;                                                                                           \
+            x = x & 1 << k % 13 ? x ^ x >> (k % 7 + 3) : x + (x << (k % 5 + 1));                                                   \
+        }                                                                                                                          \
+        return x;                                                                                                                  \
+    }
+#define EIGHT(k) LOOP(k##0) LOOP(k##1) LOOP(k##2) LOOP(k##3) LOOP(k##4) LOOP(k##5) LOOP(k##6) LOOP(k##7)
+#define NAMES(k)                                                                                                                   \
+    { loop_##k##0, loop_##k##1, loop_##k##2, loop_##k##3, loop_##k##4, loop_##k##5, loop_##k##6, loop_##k##7 }
+EIGHT(1)
+EIGHT(2)
+EIGHT(3)
+EIGHT(4)
+static uint64_t (*const sets[4][8])(uint64_t) = {NAMES(1), NAMES(2), NAMES(3), NAMES(4)};
+// How many results differ from what they were the first time in this process.
+static int many_loops(int set) {
+    static uint64_t known[4][8];
+    int wrong = 0;
+    for (int i = 0; i < 8; i++) {
+        uint64_t result = sets[set][i](1);
+        if (!known[set][i]) known[set][i] = result;
+        wrong += known[set][i] != result;
+    }
+    return wrong;
+}
+
+// A child in memory of its own that shares the descriptors: what it does with numbers, its parent feels.
+static void shared_descriptors(void) {
+    CHECK(hot());
+    int good = 0;
+    for (int i = 0; i < 4; i++) {
+        pid_t child = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+        if (child == 0) {
+            bool right = true;
+            for (int k = 0; k < 20; k++) right &= many_loops(k % 2) == 0;
+            _exit(!right);
+        }
+        for (int k = 0; k < 20; k++) good += many_loops(2 + k % 2) == 0;
+        good += status_of(child) == 0;
+    }
+    CHECK(good == 84 && hot());
+}
+
+// ---- a small limit on the size of files ------------------------------------------------------------------------------------------
+#define TIMES_4(x)  x x x x
+#define TIMES_64(x) TIMES_4(TIMES_4(TIMES_4(x)))
+// A path whose request is larger than a packet.
+__attribute__((noinline)) static uint64_t long_path(uint64_t x, uint64_t count) {
+    static volatile uint64_t memory[64];
+    for (uint64_t i = 0; i < count; i++) {
+        TIMES_64(
+            TIMES_4(TIMES_4(memory[x % 8] += x * 0x9e3779b97f4a7c15 ^ memory[x % 16]; x = x * 12345 + 7;)) if (x == i) return 0;)
+    }
+    return x;
+}
+static void small_files(void) {
+    struct rlimit old, none = {0, 0};
+    CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0);
+    none.rlim_max = old.rlim_max;
+    CHECK(setrlimit(RLIMIT_FSIZE, &none) == 0);
+    uint64_t first = long_path(1, rounds / 40);
+    CHECK(first == long_path(1, rounds / 40) && hot());
+    CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -250,7 +318,9 @@ static const struct {
              {"other-user", other_user},
              {"namespaces", namespaces},
              {"forks", forks},
-             {"vforks", vforks}};
+             {"vforks", vforks},
+             {"shared-descriptors", shared_descriptors},
+             {"small-files", small_files}};
 
 int main(int argc, char **argv) {
     self = argv[0];

@@ -167,6 +167,9 @@ def everything(cases):
     cases.case("good", "forks", HYBRID, most=1)
     cases.case("slow", "forks", HYBRID, most=1)
     cases.case("killed", "forks", HYBRID)
+    for options in (HYBRID, SYNC):
+        cases.case("good", "shared-descriptors", options)
+        cases.case("good", "small-files", options, has("request-too-large"))
 
 
 def main():
