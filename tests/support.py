@@ -20,7 +20,7 @@ WAYS = {
     "first": ["--hot=threshold=3", "--optimizer=/nonexistent"],
     "strict": ["--mode=hybrid-sync", "--select=net-strict", *SOON, "--second-after=40"],
     "tracetree": ["--mode=hybrid-sync", "--select=tracetree", *SOON, "--second-after=50"],
-    "netplus": ["--mode=hybrid-sync", "--hot=threshold=2,netplus=1", "--second-after=30"],
+    "path-alone": ["--mode=hybrid-sync", "--hot=threshold=2,netplus=0", "--second-after=30"],
     "tiny": ["--mode=hybrid-sync", *SOON, "--second-after=60", "--trace-cache=64K"],
     "tiniest": ["--hot=threshold=1", "--second-after=100", "--trace-cache=16K"],
     "stop": ["--mode=hybrid-sync", *SOON, "--second-after=60", "--trace-cache=16K", "--trace-cache-policy=stop"],
@@ -39,13 +39,13 @@ TIERS = ("fast", "interp")
 SUITE_WAYS = {
     "insn": (["fast", "interp", "first"], ["fast", "interp", "first", "block", "soon", "sync-at-once", "exact-at-once"]),
     "abi": (["fast", "interp", "soon", "tiniest"], [way for way in WAYS if not way.endswith("at-once")]),
-    "traces": (["fast", "interp", "none", "sync", "slow", "netplus", "tiny", "stop", "shared", "exact-at-once", "exact-shared"],),  # abi/traces_*.c
+    "traces": (["fast", "interp", "none", "sync", "slow", "path-alone", "tiny", "stop", "shared", "exact-at-once", "exact-shared"],),  # abi/traces_*.c
     "sanitized": (["fast", "soon", "tiniest"],),
     "code": (["fast", "interp", "soon"], ["fast", "interp", "none", "soon", "first", "tiniest"]),
     "kernel": (["fast", "interp", "sync", "tiny", "exact"],),
     "script": (["fast", "interp", "soon"], ["fast", "interp", "none", "soon", "slow", "first", "tiniest", "sync", "shared"]),
     "musl": (["fast", "interp"], ["fast", "interp", "soon", "sync"]),
-    "csmith": (["fast", "interp", "sync"], ["fast", "interp", "none", "block", "sync", "strict", "netplus", "tiniest", "shared", "slow", "exact"]),
+    "csmith": (["fast", "interp", "sync"], ["fast", "interp", "none", "block", "sync", "strict", "path-alone", "tiniest", "shared", "slow", "exact"]),
     "debian": (["fast", "interp"], ["fast", "interp", "none", "soon", "slow", "tiniest", "sync"]),
     "flow": ([way for way in WAYS if not way.endswith("at-once")], list(WAYS)),  # in turn, or each program in all
 }
