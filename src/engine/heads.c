@@ -40,7 +40,8 @@ void head_count(Engine *engine, Block *block) {
     }
     if (block->hot.state == HOT_NONE) hot_state_change(&block->hot.state, HOT_NONE, HOT_ACTIVE);
     if (!hot_state_change(&block->hot.state, HOT_ACTIVE, HOT_TRACE_HEAD)) return;
-    __atomic_store_n(block->counter->counter, (int32_t)block->hot.threshold - 1, __ATOMIC_RELAXED);
+    uint32_t threshold = block->hot.threshold < INT32_MAX ? block->hot.threshold : INT32_MAX;
+    __atomic_store_n(block->counter->counter, (int32_t)threshold - 1, __ATOMIC_RELAXED);
     block->entry = block->counter_code;
     head_relink(engine, block);
     engine->counters.heads++;

@@ -333,7 +333,7 @@ static uint64_t until_next_look(Trace *trace) {
 void trace_arm(Engine *engine, Trace *trace) {
     uint64_t count = INT32_MAX, more = worth(engine, trace);
     bool never = engine->optimizer.absent || more == UINT64_MAX;
-    if (never && trace->wish == TRACE_NOT_ASKED) trace->wish = TRACE_REFUSED;
+    if (never && (trace->wish == TRACE_NOT_ASKED || engine->optimizer.absent)) trace->wish = TRACE_REFUSED;
     if (trace->wish == TRACE_NOT_ASKED && more) count = more / trace->rounds;
     else if (trace->wish != TRACE_REFUSED) count = until_next_look(trace);
     if (trace->wish == TRACE_REFUSED) trace_stop_counting(engine, trace);

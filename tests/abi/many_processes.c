@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// kiln: skip-qemu
-// (a fork under it costs milliseconds, and takes memory with it.)
+// kiln: skip-qemu skip-soon skip-tiniest
+// (a fork under qemu costs milliseconds, and takes memory with it; a parent that makes traces all the time uses more memory for them.)
 // Many short processes from one parent: nothing may be left behind. MANY_PROCESSES says how many (default 500).
 // Calls: clone wait4 execve
 #include "check.h"

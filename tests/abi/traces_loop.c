@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// kiln: skip-native
+// kiln: skip-native skip-interp
+// (there are no traces in the interpreter, and a million rounds of it take minutes.)
 //
 // Faults and signals in a hot loop in assembly, all of whose registers are known at each of its instructions.
 //
