@@ -34,7 +34,8 @@ STAND_INS = {
     "garbage": "#!/usr/bin/python3\nexec(open('{here}/garbage.py').read())\n",
 }
 NEVER_ENDING = {"hangs", "hangs-connected"}
-HYBRID, SYNC = ["--second-after=2000"], ["--mode=hybrid-sync", "--second-after=500"]
+HYBRID = ["--hot=threshold=2000", "--second-after=2000"]
+SYNC = ["--mode=hybrid-sync", "--hot=threshold=2000", "--second-after=500"]
 
 
 def processes_of(name):

@@ -306,7 +306,7 @@ static void test_annotations(void) {
 
 static void test_params(void) {
     HotParams params = hot_params_default();
-    check(params.threshold == 5000 && params.length == 64 && params.max_attempts == 6 && params.select == HOT_NET, "defaults", "");
+    check(params.threshold == 30000 && params.length == 64 && params.max_attempts == 6 && params.select == HOT_NET, "defaults", "");
     for (unsigned i = 0; i < HOT_SELECT_COUNT; i++) {
         HotSelect select = HOT_SELECT_COUNT;
         check(hot_select_parse(hot_select_name((HotSelect)i), &select) && select == (HotSelect)i, "variants by name", "");
