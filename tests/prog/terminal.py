@@ -102,7 +102,7 @@ STEPS = [
     ("end of file", "cat; echo after cat\n", None),
     (None, "line\n\x04", r"line\nline\nafter cat\n"),
     ("background input stops", "cat &\n", r"\n\[1\] \d+\n"),
-    ("by SIGTTIN", "while jobs | grep -q Running; do sleep 0.1; done; jobs; kill %1; kill -CONT %1 2>/dev/null; wait\n", r"Stopped +cat\n.*Terminated +cat\n"),
+    ("by SIGTTIN", "while jobs | grep -q Running; do sleep 0.1; done; jobs; kill %1; kill -CONT %1 2>/dev/null; sleep 0.3; jobs\n", r"Stopped +cat\n.*Terminated +cat\n"),
     ("the size of the terminal", "stty size\n", r"\n24 80\n"),
     ("raw mode and back", "stty -echo raw; echo in raw; stty sane; stty -a | grep -c ' echo '\n", r"in raw.*\n1\n"),
     ("a trap for the interrupt key", "trap 'echo trapped' INT; sleep 100 & wait\n", None),
