@@ -105,7 +105,9 @@ const char *sysroot_path(const LinuxProcess *process, const char *path, bool fol
     w.root_length = strlen(process->sysroot);
     w.follow = follow;
     w.links = 0;
-    memcpy(w.name, path, length + 1);
+    // A program that was started by its name on the host goes on with such names: below the sysroot they mean the same.
+    bool below = strncmp(path, w.root, w.root_length) == 0 && path[w.root_length] == '/';
+    memcpy(w.name, below ? path + w.root_length : path, length + 1 - (below ? w.root_length : 0));
     Outcome outcome = walk(&w);
     if (outcome == MISSING) return path;
     while (outcome == ELSEWHERE) outcome = is_of_kernel(w.name) ? MISSING : walk(&w);
