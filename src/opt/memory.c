@@ -65,14 +65,14 @@ static LLVMValueRef plain_store(Lower *l, LLVMValueRef value, LLVMValueRef addre
     return store;
 }
 
-static LLVMValueRef raw_load(Lower *l, LLVMTypeRef type, LLVMValueRef address) {
+static LLVMValueRef raw_load(Lower *l, LLVMTypeRef type, LLVMValueRef address, bool exact) {
     Access access = access_of(address, 0, bits_of(type));
-    return dies_at_faults(l) ? plain_load(l, type, address) : exact_load(l, type, &access);
+    return exact ? exact_load(l, type, &access) : plain_load(l, type, address);
 }
 
-static LLVMValueRef raw_store(Lower *l, LLVMValueRef value, LLVMValueRef address) {
+static LLVMValueRef raw_store(Lower *l, LLVMValueRef value, LLVMValueRef address, bool exact) {
     Access access = access_of(address, 0, bits_of(LLVMTypeOf(value)));
-    return dies_at_faults(l) ? plain_store(l, value, address) : exact_store(l, value, &access);
+    return exact ? exact_store(l, value, &access) : plain_store(l, value, address);
 }
 
 // An integer of the access's width becomes a value of the instruction's type.
@@ -163,10 +163,11 @@ static LLVMValueRef truncated(Lower *l, const KirInsn *insn, KirRef v) {
 
 static LLVMValueRef wide_cas(Lower *l, const KirInsn *insn, LLVMValueRef address) {
     LLVMTypeRef i128 = llvm_type(l, KIR_I128), v128 = llvm_type(l, KIR_V128);
-    LLVMValueRef old = LLVMBuildBitCast(l->builder, raw_load(l, v128, address), i128, "");
+    bool exact = may_fault_visibly(l, insn, 0, true);
+    LLVMValueRef old = LLVMBuildBitCast(l->builder, raw_load(l, v128, address, exact), i128, "");
     LLVMValueRef equal = LLVMBuildICmp(l->builder, LLVMIntEQ, old, value_of(l, insn->b), "");
     LLVMValueRef wanted = LLVMBuildSelect(l->builder, equal, value_of(l, insn->c), old, "");
-    raw_store(l, LLVMBuildBitCast(l->builder, wanted, v128, ""), address);
+    raw_store(l, LLVMBuildBitCast(l->builder, wanted, v128, ""), address, exact);
     return old;
 }
 
@@ -176,9 +177,10 @@ static LLVMValueRef compare_and_swap(Lower *l, const KirInsn *insn) {
     if (private_memory(l) && access_bits(insn) == 128) return wide_cas(l, insn, address);
     LLVMValueRef expected = truncated(l, insn, insn->b), desired = truncated(l, insn, insn->c);
     if (private_memory(l)) {
-        old = raw_load(l, LLVMTypeOf(expected), address);
+        bool exact = may_fault_visibly(l, insn, 0, true);
+        old = raw_load(l, LLVMTypeOf(expected), address, exact);
         LLVMValueRef equal = LLVMBuildICmp(l->builder, LLVMIntEQ, old, expected, "");
-        raw_store(l, LLVMBuildSelect(l->builder, equal, desired, old, ""), address);
+        raw_store(l, LLVMBuildSelect(l->builder, equal, desired, old, ""), address, exact);
     } else if (!dies_at_faults(l)) {
         if (access_bits(insn) > 64) l->failed = true;
         else old = exact_compare_and_swap(l, address, expected, desired);
@@ -216,7 +218,7 @@ static LLVMValueRef combine_exactly(Lower *l, KirAmo amo, LLVMValueRef address, 
     if (amo == KIR_AMO_XCHG) return exact_exchange(l, address, operand);
     if (amo == KIR_AMO_ADD) return exact_add(l, address, operand);
     LLVMTypeRef type = LLVMTypeOf(operand);
-    LLVMValueRef first = raw_load(l, type, address);
+    LLVMValueRef first = raw_load(l, type, address, true);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(l->builder), again = new_block(l, "again"), done = new_block(l, "done");
     LLVMBuildBr(l->builder, again);
     LLVMPositionBuilderAtEnd(l->builder, again);
@@ -242,8 +244,9 @@ static LLVMValueRef read_modify_write(Lower *l, const KirInsn *insn) {
     check_alignment(l, insn, address);
     LLVMValueRef operand = truncated(l, insn, insn->b);
     if (private_memory(l)) {
-        old = raw_load(l, LLVMTypeOf(operand), address);
-        raw_store(l, combine(l, amo, old, operand), address);
+        bool exact = may_fault_visibly(l, insn, 0, true);
+        old = raw_load(l, LLVMTypeOf(operand), address, exact);
+        raw_store(l, combine(l, amo, old, operand), address, exact);
     } else if (!dies_at_faults(l)) {
         old = combine_exactly(l, amo, address, operand);
     } else {

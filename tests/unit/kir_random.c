@@ -7,6 +7,7 @@
 // in a pool by type, so results become operands. What is drawn never depends on what the builder makes of it:
 // the raw and the built block of a seed mean the same.
 #include <string.h>
+#include "engine/engine.h"
 #include "ir/fold.h"
 #include "kir_random.h"
 
@@ -110,12 +111,19 @@ static uint64_t third(void *cpu, uint64_t a, uint64_t b, uint64_t c) {
     __asm__ volatile("divss %1, %0" : "+x"(x.value) : "x"(three.value));
     return (x.bits & 0x7fffffff) > 0x7f800000 ? 0x7fc00000 : x.bits;
 }
+// Gives up now and then.
+static uint64_t refuse(void *cpu, uint64_t a, uint64_t b, uint64_t c) {
+    if (a % 8 == 3) engine_raise(cpu, KIR_EXC_TRAP);
+    return ~a;
+}
 static const KirHelper helpers[] = {
     {"mix", mix, KIR_I64, {KIR_I64, KIR_I64, KIR_VOID}, KIR_HELPER_PURE},
     {"mix3", mix3, KIR_I32, {KIR_I32, KIR_I16, KIR_I1}, 0},
     {"read_global", read_global, KIR_I64, {KIR_I64, KIR_VOID, KIR_VOID}, KIR_HELPER_READS_GLOBALS},
     {"write_global", write_global, KIR_VOID, {KIR_I64, KIR_I64, KIR_VOID}, KIR_HELPER_WRITES_GLOBALS},
     {"third", third, KIR_F32, {KIR_F32, KIR_VOID, KIR_VOID}, KIR_HELPER_FPENV},
+    {"refuse", refuse, KIR_I64, {KIR_I64, KIR_VOID, KIR_VOID}, KIR_HELPER_MAY_RAISE},
+    {"refuse_in_fpenv", refuse, KIR_I64, {KIR_I64, KIR_VOID, KIR_VOID}, KIR_HELPER_MAY_RAISE | KIR_HELPER_FPENV},
 };
 const KirWorld kir_random_world = {globals, RANDOM_GLOBALS, helpers, sizeof helpers / sizeof *helpers};
 
@@ -463,7 +471,7 @@ static void memory_operation(Random *r, KirOp op) {
 }
 
 static void helper_call(Random *r, KirOp op) {
-    unsigned number = op == KIR_CALL3 ? 1 : (unsigned[]){0, 2, 3, 4}[below(r, 4)];
+    unsigned number = op == KIR_CALL3 ? 1 : (unsigned[]){0, 2, 3, 4, 5, 6}[below(r, 6)];
     const KirHelper *helper = &helpers[number];
     KirRef x[3];
     for (int i = 0; i < 3; i++) x[i] = helper->operands[i] == KIR_VOID ? KIR_NONE : value(r, (KirType)helper->operands[i]);

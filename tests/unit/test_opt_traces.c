@@ -312,6 +312,16 @@ static void make_loop(Arena *arena, Region *region, uint64_t seed) {
 }
 
 // ---- walks ----------------------------------------------------------------------------------------------------------------------
+static void walk_atomically(Loop *loop, unsigned size, KirRef at, int32_t displacement, unsigned global) {
+    KirRef by = kir_const(&loop->b, KIR_I64, (uint64_t)(int64_t)displacement), x = kir_get(&loop->b, SUM),
+           y = kir_get(&loop->b, global);
+    at = kir_emit(&loop->b, KIR_ADD, KIR_I64, 0, at, by, KIR_NONE);
+    KirRef old = choose(loop, 3) ? kir_emit(&loop->b, KIR_AMO, KIR_I64, size | KIR_MEM_ALIGNED, at, x,
+                                            (uint32_t)choose(loop, KIR_AMO_CLEAR + 1))
+                                 : kir_emit(&loop->b, KIR_CAS, KIR_I64, size | KIR_MEM_ALIGNED, at, x, y);
+    kir_set(&loop->b, choose(loop, 2) ? SUM : global, old);
+}
+
 // Blocks 1, a loop, and 2 access memory around P and Q again and again, as far apart as a page: many cannot fault where others did not.
 static void walk(Loop *loop, unsigned block) {
     for (unsigned i = 0, n = 3 + (unsigned)choose(loop, 10); i < n; i++) {
@@ -324,7 +334,7 @@ static void walk(Loop *loop, unsigned block) {
             KirRef by = kir_const(&loop->b, KIR_I64, choose(loop, 32) - 16);
             at = kir_emit(&loop->b, choose(loop, 2) ? KIR_ADD : KIR_SUB, KIR_I64, 0, at, by, KIR_NONE);
         }
-        switch (choose(loop, 6)) {
+        switch (choose(loop, 8)) {
         case 0:
         case 1: kir_store(&loop->b, log2_size, at, displacement, kir_get(&loop->b, choose(loop, 2) ? SUM : other)); break;
         case 2: add_to(loop, choose(loop, 2) ? P : Q, 8 - (int64_t)choose(loop, 16)); break;
@@ -332,6 +342,7 @@ static void walk(Loop *loop, unsigned block) {
             if (choose(loop, 4) == 0) kir_set(&loop->b, choose(loop, 2) ? P : Q, at);
             else add_to(loop, other, 3);
             break;
+        case 4: walk_atomically(loop, choose(loop, 3) ? 0 : log2_size, at, displacement, other); break;
         default: {
             KirRef loaded = kir_load(&loop->b, KIR_I64, log2_size | (unsigned)choose(loop, 2) * KIR_MEM_SIGNED, at, displacement);
             KirRef sum = kir_emit(&loop->b, KIR_ADD, KIR_I64, 0, kir_get(&loop->b, SUM), loaded, KIR_NONE);
