@@ -214,10 +214,10 @@ static void find_stored(Lower *l) {
     for (uint32_t i = 0; i < l->request->block_count; i++) {
         const KirBlock *kir = l->request->blocks[i].kir;
         bool *stored = l->blocks[i].stored = arena_alloc(l->arena, kir->count * sizeof *stored);
-        for (uint32_t j = 0; j < l->blocks[i].end && crowded; j++) {
+        for (uint32_t j = 0; j < l->blocks[i].end && (crowded || l->stores_all); j++) {
             if (kir->insns[j].op != KIR_SET) continue;
             KirOp made = (KirOp)kir->insns[kir->insns[j].b].op; // flags.c may put these off
-            stored[j] = made != KIR_FGETFLAGS && made != KIR_FCLASS && idle_accesses(l, i, j) > MOST_IDLE;
+            stored[j] = made != KIR_FGETFLAGS && made != KIR_FCLASS && (l->stores_all || idle_accesses(l, i, j) > MOST_IDLE);
         }
     }
 }

@@ -111,6 +111,7 @@ typedef struct Lower {
     uint64_t insn_pc;      // of the guest instruction
     uint64_t counted;      // address of the KirCount of its last COUNT; 0: there was none
     bool uncounted;        // COUNTs are left out
+    bool stores_all;       // SETs go home at once, so that accesses in exact mode have few registers to name
     LLVMValueRef *values;  // by KirRef
     bool *exact;           // by KirRef: somebody looks at the bits of a NaN (mark_exact_values)
     bool *neutral;         // by KirRef: part of a neutral stretch (flags.c)

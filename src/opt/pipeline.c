@@ -222,6 +222,7 @@ typedef struct Job {
     LLVMTargetMachineRef machine;
     uint64_t start;    // CPU time
     bool text, object; // what is to be made
+    bool stores_all;   // another try: LLVM found no registers for all that accesses name
     Lower lower;
 } Job;
 
@@ -331,7 +332,8 @@ static Reason compile_once(Job *job, bool text, bool object) {
                          .arena = job->arena,
                          .features = features_for(limits_of(job->request)),
                          .context = LLVMContextCreate(),
-                         .uncounted = !object};
+                         .uncounted = !object,
+                         .stores_all = job->stores_all};
     job->lower.sites.avx = job->lower.features.avx;
     LLVMContextSetDiagnosticHandler(job->lower.context, on_diagnostic, job->compiler);
     LLVMContextSetDiscardValueNames(job->lower.context, !text);
@@ -355,6 +357,11 @@ static Reason guarded_compile(Job *job) {
     if (twice) reason = compile_once(job, true, false);
     if (twice) job->start = cpu_time();
     if (reason == REASON_NONE) reason = compile_once(job, text && !twice, true);
+    if (compiler->failed && !(job->request->assumptions & TRACE_NO_FAULT_HANDLER)) {
+        job->stores_all = true;
+        compiler->failed = false;
+        reason = compile_once(job, text && !twice, true);
+    }
     running = NULL;
     return reason;
 }
