@@ -334,20 +334,27 @@ void trace_arm(Engine *engine, Trace *trace) {
     uint64_t count = INT32_MAX, more = worth(engine, trace);
     bool never = engine->optimizer.absent || more == UINT64_MAX;
     if (never && (trace->wish == TRACE_NOT_ASKED || engine->optimizer.absent)) trace->wish = TRACE_REFUSED;
-    if (trace->wish == TRACE_NOT_ASKED && more) count = more / trace->rounds;
+    if (trace->wish == TRACE_NOT_ASKED && more) count = more / trace->rounds + (more % trace->rounds != 0);
     else if (trace->wish != TRACE_REFUSED) count = until_next_look(trace);
     if (trace->wish == TRACE_REFUSED) trace_stop_counting(engine, trace);
     if (count < 1) count = 1;
     if (count > INT32_MAX) count = INT32_MAX;
     trace->armed = (uint32_t)count;
-    __atomic_store_n(trace->counter->counter, (int32_t)count - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(trace->counter->counter, (int32_t)count, __ATOMIC_RELAXED);
+}
+
+// It looks at what has run, not at the last few executions: of a loop that is entered once in a thousand rounds those may all have been left.
+static void take_tallies(Trace *trace) {
+    trace->entered += trace->armed;
+    trace->ended += *trace->counter->ends;
+    *trace->counter->ends = 0;
+    trace->executions = trace->entered * trace->rounds;
+    trace->completed = trace->entered ? (uint32_t)(trace->ended * 100 / trace->entered) : 100;
 }
 
 void trace_counted(Engine *engine, Trace *trace) {
     uint64_t id = trace->id, epoch = engine->epoch;
-    trace->executions += (uint64_t)trace->armed * trace->rounds;
-    trace->completed = trace->armed ? (uint32_t)((uint64_t)*trace->counter->ends * 100 / trace->armed) : 100;
-    *trace->counter->ends = 0;
+    take_tallies(trace);
     if (!trace->live) { // entered through an old entry of a cache
         trace->wish = TRACE_REFUSED;
     } else {

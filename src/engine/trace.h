@@ -49,9 +49,11 @@ typedef struct Trace {
     uint32_t guest_insns; // of the path
     HeadRecord *counter;  // first form; NULL: does not count
     uint32_t rounds;      // of a loop in one execution of the first form
-    uint32_t armed;       // what the counter began with
-    uint32_t completed;   // per cent of them that came to the path's last exit, as counted at last
-    uint64_t executions;  // counted before that
+    uint32_t armed;       // so many executions of the first form until the counter leaves
+    uint64_t entered;     // executions of the first form, counted before that,
+    uint64_t ended;       // and how many of them came to the path's last exit
+    uint64_t executions;  // rounds that these may have been
+    uint32_t completed;   // per cent that came to the path's last exit
     uint32_t ops;         // KIR operations of the path
     uint32_t asked_under; // assumptions
     uint8_t looks;        // in vain, for an answer or for the chance to ask
