@@ -124,7 +124,13 @@ static LLVMValueRef atomic(Lower *l, SiteKind kind, LLVMValueRef address, LLVMVa
     return type == i64 ? old : LLVMBuildTrunc(l->builder, old, type, "");
 }
 
+static LLVMValueRef wide_compare_and_swap(Lower *l, LLVMValueRef *args) {
+    return patchpoint(l, new_site(l, SITE_COMPARE_WIDE, 4), llvm_type(l, KIR_V128), args, 3);
+}
+
 LLVMValueRef exact_compare_and_swap(Lower *l, LLVMValueRef address, LLVMValueRef expected, LLVMValueRef desired) {
+    if (LLVMTypeOf(expected) == llvm_type(l, KIR_V128))
+        return wide_compare_and_swap(l, (LLVMValueRef[]){address, expected, desired});
     LLVMValueRef values[2] = {expected, desired};
     return atomic(l, SITE_COMPARE, address, values, 2);
 }

@@ -7,7 +7,7 @@
 #include "base/arena.h"
 #include "ir/request.h"
 
-typedef enum SiteKind { SITE_LOAD, SITE_STORE, SITE_EXCHANGE, SITE_ADD, SITE_COMPARE } SiteKind;
+typedef enum SiteKind { SITE_LOAD, SITE_STORE, SITE_EXCHANGE, SITE_ADD, SITE_COMPARE, SITE_COMPARE_WIDE } SiteKind;
 
 // One access. LLVM keeps room for it (a patchpoint with the site's number) and says in which registers its operands and the guest's
 // registers are: result if it has one, address, values, then the globals.

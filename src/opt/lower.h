@@ -195,7 +195,7 @@ typedef struct Access {
 LLVMValueRef exact_load(Lower *l, LLVMTypeRef type, const Access *access);
 // The low bits of an integer, or a value of the access's size.
 LLVMValueRef exact_store(Lower *l, LLVMValueRef value, const Access *access);
-// Atomic operations on as many bits as the operand has, which is an integer. The old value.
+// Atomic operations on as many bits as the operand has, which is an integer, or for a compare and swap of 16 bytes a vector. The old value.
 LLVMValueRef exact_compare_and_swap(Lower *l, LLVMValueRef address, LLVMValueRef expected, LLVMValueRef desired);
 LLVMValueRef exact_exchange(Lower *l, LLVMValueRef address, LLVMValueRef value);
 LLVMValueRef exact_add(Lower *l, LLVMValueRef address, LLVMValueRef value);

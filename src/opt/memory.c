@@ -171,10 +171,17 @@ static LLVMValueRef wide_cas(Lower *l, const KirInsn *insn, LLVMValueRef address
     return old;
 }
 
+static LLVMValueRef wide_cas_exactly(Lower *l, const KirInsn *insn, LLVMValueRef address) {
+    LLVMValueRef expected = low_bits(l, value_of(l, insn->b), KIR_I128, 128),
+                 desired = low_bits(l, value_of(l, insn->c), KIR_I128, 128);
+    return LLVMBuildBitCast(l->builder, exact_compare_and_swap(l, address, expected, desired), llvm_type(l, KIR_I128), "");
+}
+
 static LLVMValueRef compare_and_swap(Lower *l, const KirInsn *insn) {
     LLVMValueRef address = value_of(l, insn->a), old = value_of(l, insn->b);
     check_alignment(l, insn, address);
     if (private_memory(l) && access_bits(insn) == 128) return wide_cas(l, insn, address);
+    if (!dies_at_faults(l) && access_bits(insn) == 128) return wide_cas_exactly(l, insn, address);
     LLVMValueRef expected = truncated(l, insn, insn->b), desired = truncated(l, insn, insn->c);
     if (private_memory(l)) {
         bool exact = may_fault_visibly(l, insn, 0, true);
@@ -182,8 +189,7 @@ static LLVMValueRef compare_and_swap(Lower *l, const KirInsn *insn) {
         LLVMValueRef equal = LLVMBuildICmp(l->builder, LLVMIntEQ, old, expected, "");
         raw_store(l, LLVMBuildSelect(l->builder, equal, desired, old, ""), address, exact);
     } else if (!dies_at_faults(l)) {
-        if (access_bits(insn) > 64) l->failed = true;
-        else old = exact_compare_and_swap(l, address, expected, desired);
+        old = exact_compare_and_swap(l, address, expected, desired);
     } else {
         LLVMAtomicOrdering order = LLVMAtomicOrderingSequentiallyConsistent;
         LLVMValueRef pair = LLVMBuildAtomicCmpXchg(l->builder, pointer(l, address), expected, desired, order, order, false);

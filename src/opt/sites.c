@@ -9,13 +9,16 @@
 //   exchange, add     mov r11, value;  xchg | lock xadd [m], r11;  result = r11
 //   compare           mov r11, rax;  mov rax, expected;  lock cmpxchg [m], desired;  xchg rax, r11;  result = r11
 //                     at the fault r11 holds what rax did
+//   compare of 16     mov r11, base;  push rax, rbx, rcx, rdx;  rdx:rax = expected, rcx:rbx = desired, both from vectors;
+//   bytes             lock cmpxchg16b [r11];  result = rdx:rax;  pop rdx, rcx, rbx, rax
+//                     at the fault the four are on the stack, which is 32 bytes lower (traces have no red zone)
 //
 // The section itself is not for run time: it loses its flag "allocated", and the loader leaves it out.
 #include <elf.h>
 #include <string.h>
 #include "opt/exact.h"
 
-enum { RAX = 0, R11 = 11, R12 = 12, R13 = 13, DWARF_XMM0 = 17, REGISTERS = 16, STACK_MAP_VERSION = 3 };
+enum { RAX = 0, RCX, RDX, RBX, RSP, R11 = 11, R12 = 12, R13 = 13, DWARF_XMM0 = 17, REGISTERS = 16, STACK_MAP_VERSION = 3 };
 enum { PREFIX_DS = 0x3e, PREFIX_LOCK = 0xf0, REX = 0x40, REX_W = 8 };
 enum { LOCATION_REGISTER = 1, LOCATION_INDIRECT = 3, LOCATION_CONSTANT = 4, LOCATION_CONSTANT_INDEX = 5 };
 
@@ -48,7 +51,7 @@ typedef struct Writer {
 
 // ---- encoding -------------------------------------------------------------------------------------------------------------------
 typedef struct Encoder {
-    uint8_t bytes[40];
+    uint8_t bytes[64];
     unsigned count;
 } Encoder;
 
@@ -125,8 +128,53 @@ static void put_atomic(Encoder *e, const Site *site, bool locked, unsigned opcod
     put_access(e, site->log2_size == 1 ? 0x66 : 0, site->log2_size == 3, site->log2_size ? opcode + 1 : opcode, reg, base, 0);
 }
 
+// ---- compare and swap of 16 bytes ---------------------------------------------------------------------------------------------------
+static const uint8_t pushed[] = {RAX, RBX, RCX, RDX}; // in this order
+enum { PUSHED = sizeof pushed, PUSHED_BYTES = PUSHED * 8 };
+
+// Between a vector register and two general ones: movq and pextrq, or movq and pinsrq.
+static void put_halves(Encoder *e, bool to_vector, unsigned vector, unsigned low, unsigned high) {
+    put(e, 0x66);
+    put_registers(e, to_vector ? 0x16e : 0x17e, true, vector, low);
+    put(e, 0x66);
+    put(e, rex_of(vector, high, true));
+    put(e, 0x0f);
+    put(e, 0x3a);
+    put(e, to_vector ? 0x22 : 0x16);
+    put(e, 0xc0 | (vector & 7) << 3 | (high & 7));
+    put(e, 1);
+}
+
+static unsigned put_wide_compare(Encoder *e, const uint8_t *regs) {
+    put_registers(e, 0x89, true, regs[1], R11);
+    for (unsigned i = 0; i < PUSHED; i++) put(e, 0x50 | pushed[i]);
+    put_halves(e, false, regs[2], RAX, RDX);
+    put_halves(e, false, regs[3], RBX, RCX);
+    unsigned at = e->count;
+    put(e, PREFIX_LOCK);
+    put_access(e, 0, true, 0x1c7, 1, R11, 0);
+    put_halves(e, true, regs[0], RAX, RDX);
+    for (unsigned i = PUSHED; i-- > 0;) put(e, 0x58 | pushed[i]);
+    return at;
+}
+
+// Where the register is meanwhile. False: what the entry is relative to has been changed.
+static bool describe_while_pushed(TraceFaultEntry *entry) {
+    if (entry->place != TRACE_PLACE_GPR && entry->place != TRACE_PLACE_STACK) return true;
+    for (unsigned i = 0; i < PUSHED; i++) {
+        if (entry->reg != pushed[i]) continue;
+        if (entry->place == TRACE_PLACE_STACK) return false;
+        *entry = (TraceFaultEntry){
+            .global = entry->global, .place = TRACE_PLACE_STACK, .reg = RSP, .value = 8 * (int64_t)(PUSHED - 1 - i)};
+        return true;
+    }
+    if (entry->place == TRACE_PLACE_STACK && entry->reg == RSP) entry->value += PUSHED_BYTES;
+    return true;
+}
+
 // Registers: result, address, values. Returns where in the code the access itself is.
 static unsigned put_sequence(Encoder *e, const Site *site, const uint8_t *regs) {
+    if (site->kind == SITE_COMPARE_WIDE) return put_wide_compare(e, regs);
     unsigned result = regs[0], base = regs[1], at;
     if (site->kind == SITE_COMPARE) {
         unsigned expected = regs[2], desired = regs[3];
@@ -146,7 +194,10 @@ static unsigned put_sequence(Encoder *e, const Site *site, const uint8_t *regs) 
 }
 
 unsigned site_bytes(const Site *site) {
-    static const uint8_t atomic[] = {[SITE_EXCHANGE] = 3 + 7 + 4, [SITE_ADD] = 3 + 8 + 4, [SITE_COMPARE] = 3 + 3 + 8 + 3 + 4};
+    static const uint8_t atomic[] = {[SITE_EXCHANGE] = 3 + 7 + 4,
+                                     [SITE_ADD] = 3 + 8 + 4,
+                                     [SITE_COMPARE] = 3 + 3 + 8 + 3 + 4,
+                                     [SITE_COMPARE_WIDE] = 3 + PUSHED + 24 + 5 + 12 + PUSHED};
     if (site->kind > SITE_STORE) return atomic[site->kind];
     unsigned opcode = site->vector                    ? 5
                       : site->kind == SITE_STORE      ? 3 + (site->log2_size == 1)
@@ -245,15 +296,21 @@ static bool describe_all(Writer *w, const Site *site, const Location *locations,
         TraceFaultEntry *entry = &w->entries[w->entry_count++];
         if (!describe(w, &locations[i], w->table->globals[site->first_global + i], entry)) return false;
         if (site->kind == SITE_COMPARE && entry->place == TRACE_PLACE_GPR && entry->reg == RAX) entry->reg = R11;
+        if (site->kind == SITE_COMPARE_WIDE && !describe_while_pushed(entry)) return false;
     }
     return true;
 }
 
 // ---- all of it --------------------------------------------------------------------------------------------------------------------
 static unsigned operand_count(const Site *site) {
-    static const uint8_t counts[] = {
-        [SITE_LOAD] = 2, [SITE_STORE] = 2, [SITE_EXCHANGE] = 3, [SITE_ADD] = 3, [SITE_COMPARE] = 4}; // result included
+    static const uint8_t counts[] = {[SITE_LOAD] = 2, [SITE_STORE] = 2,   [SITE_EXCHANGE] = 3,
+                                     [SITE_ADD] = 3,  [SITE_COMPARE] = 4, [SITE_COMPARE_WIDE] = 4}; // result included
     return counts[site->kind];
+}
+
+static bool is_vector_operand(const Site *site, unsigned i) {
+    if (site->kind == SITE_COMPARE_WIDE) return i != 1;
+    return site->vector && i == (site->kind == SITE_STORE ? 1 : 0);
 }
 
 static bool write_site(Writer *w, const Record *record) {
@@ -266,7 +323,7 @@ static bool write_site(Writer *w, const Record *record) {
     uint8_t regs[4];
     unsigned value = site->kind == SITE_STORE ? 1 : 0;
     for (unsigned i = 0; i < operands; i++) {
-        int reg = register_of(&record->locations[i], site->vector && i == value);
+        int reg = register_of(&record->locations[i], is_vector_operand(site, i));
         if (reg < 0) return false;
         regs[i] = (uint8_t)reg;
     }

@@ -87,7 +87,7 @@ static KirWorld world;
 static unsigned poll_helper;
 static uint64_t poll_at; // fuel level
 static uint8_t *pages;   // two and an inaccessible one; the buffer begins in the first
-static unsigned long passed, failed, faults, polls, inside, fallbacks, unsupported, endings[4];
+static unsigned long passed, failed, faults, polls, inside, fallbacks, endings[4];
 static bool show_text;
 
 static uint64_t ask_to_poll(void *c, uint64_t fuel, uint64_t b, uint64_t d) {
@@ -501,14 +501,6 @@ static void run_both(const Region *region, uint64_t seed, const Variant *variant
     }
 }
 
-// Compare and swap of 16 bytes in shared memory is the one thing that exact mode has no code for.
-static bool has_wide_cas(const Region *region) {
-    for (unsigned i = 0; i < region->count; i++)
-        for (uint32_t j = 0; j < region->blocks[i]->count; j++)
-            if (region->blocks[i]->insns[j].op == KIR_CAS && region->blocks[i]->insns[j].type == KIR_I128) return true;
-    return false;
-}
-
 static void one_seed(Arena *arena, uint64_t seed, unsigned blocks, const Variant *variant) {
     char error[200];
     Region region;
@@ -520,10 +512,6 @@ static void one_seed(Arena *arena, uint64_t seed, unsigned blocks, const Variant
     for (unsigned i = 0; i < region.count; i++)
         if (!kir_verify(region.blocks[i], error, sizeof error)) bug("the test made a bad block: %s", error);
     Reason reason = make_trace(&region, variant, arena, &trace);
-    if (reason == REASON_UNSUPPORTED && variant->assumptions == 0 && has_wide_cas(&region)) {
-        unsupported++;
-        return;
-    }
     if (reason != REASON_NONE) fail(seed, variant, reason_name(reason));
     unsigned runs = is_exact(variant) ? PROTECTIONS : 1;
     for (unsigned i = 0; i < runs && reason == REASON_NONE; i++) run_both(&region, seed, variant, &trace, &protections[i]);
@@ -566,9 +554,8 @@ int main(int argc, char **argv) {
     }
     if (inside) printf("FAIL %lu traces were left for a block of their own\n", inside);
     failed += inside;
-    printf("%lu faulted in the interpreter; %lu left, %lu polled, %lu raised, %lu faulted with exact registers; %lu fallbacks, %lu "
-           "unsupported\n",
-           faults, endings[OPT_LEFT], endings[OPT_POLLED], endings[OPT_EXCEPTION], endings[OPT_FAULT], fallbacks, unsupported);
+    printf("%lu faulted in the interpreter; %lu left, %lu polled, %lu raised, %lu faulted with exact registers; %lu fallbacks\n",
+           faults, endings[OPT_LEFT], endings[OPT_POLLED], endings[OPT_EXCEPTION], endings[OPT_FAULT], fallbacks);
     printf("%lu passed, %lu failed\n", passed, failed);
     arena_free(&arena);
     return failed != 0;
