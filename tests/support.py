@@ -104,8 +104,9 @@ def closing(text):
 
 
 def compile_c(source, target, machine, flags, timeout=120):
-    """Builds a static program unless it is newer than its source. Returns an error text or ''."""
-    if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
+    """Builds a static program unless it is newer than its source and what that includes from its folder. Returns an error text or ''."""
+    included = [source.parent / name for name in re.findall(r'^#include "(.*)"', source.read_text(), re.MULTILINE)]
+    if target.exists() and all(target.stat().st_mtime > path.stat().st_mtime for path in (source, *filter(Path.exists, included))):
         return ""
     target.parent.mkdir(parents=True, exist_ok=True)
     done = run([*COMPILERS[machine], "-static", *flags, "-o", target, source, "-lm"], timeout)
