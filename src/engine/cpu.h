@@ -15,8 +15,12 @@
 #include "base/arena.h"
 #include "ir/kir.h"
 
-// The indirect-branch cache has CPU_IBC_ENTRIES entries for jumps and calls, and as many behind them for returns.
-enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 16384, GUEST_STATE_MAX = 2048 };
+// The indirect-branch cache has CPU_IBC_ENTRIES entries for jumps and calls, and as many behind them for returns, both by the low bits of
+// the pc. Behind these lie CPU_IBC_SECOND entries by a hash of it, for targets that had to share a place: they are looked at before
+// generated code is left, and what is found there goes back to its place. A program without such targets touches none of them.
+enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 16384, CPU_IBC_SECOND_LOG2 = 15, GUEST_STATE_MAX = 2048 };
+enum { CPU_IBC_SECOND = 1 << CPU_IBC_SECOND_LOG2, CPU_IBC_ALL = 2 * CPU_IBC_ENTRIES + CPU_IBC_SECOND };
+#define CPU_IBC_HASH 0x9e3779b1u // times the low half of the pc; the high bits of the product are the index
 
 // One entry of the indirect-branch cache: guest pc -> host code. Empty entries have pc = ~0 (never a guest pc).
 typedef struct IbcEntry {
@@ -56,11 +60,11 @@ typedef struct Cpu {
 
     // -- not known to generated code
     Engine *engine;
-    struct Cpu *next;  // in the engine's list of threads
-    int32_t tid;       // of the host's thread that runs it, 0: it has not begun
-    uint32_t inside;   // this thread may hold addresses of blocks (engine/world.c)
-    uint64_t ibc_used; // which 64ths of the cache hold entries
-    bool ibc_stale;    // the cache names blocks that are gone; the thread empties it before it goes inside
+    struct Cpu *next;                   // in the engine's list of threads
+    int32_t tid;                        // of the host's thread that runs it, 0: it has not begun
+    uint32_t inside;                    // this thread may hold addresses of blocks (engine/world.c)
+    uint64_t ibc_used, ibc_second_used; // which 64ths of the cache hold entries: by pc, by hash
+    bool ibc_stale;                     // the cache names blocks that are gone; the thread empties it before it goes inside
     IbcEntry *ibc_real;
     uint32_t mode; // guest mode flags, as Guest.mode computes them
     bool exiting;  // the Linux layer asks engine_run to return

@@ -21,11 +21,11 @@
 __thread Cpu *current_cpu;
 
 // What a thread that is asked to stop looks its indirect exits up in; one for all.
-static IbcEntry empty_ibc[2 * CPU_IBC_ENTRIES];
+static IbcEntry empty_ibc[CPU_IBC_ALL];
 
 // One piece of memory a thread, of pages that are touched as they are needed.
 typedef struct CpuMemory {
-    IbcEntry ibc[2 * CPU_IBC_ENTRIES];
+    IbcEntry ibc[CPU_IBC_ALL];
     Cpu cpu;
 } CpuMemory;
 
@@ -91,7 +91,7 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     cpu->interp_jump = NULL;
     cpu->inside = 0;
     cpu->ibc_stale = false;
-    cpu->ibc_used = 0;
+    cpu->ibc_used = cpu->ibc_second_used = 0;
     cpu->tid = 0;
     cpu->one_insn = false;
     cpu->stepped = (Arena){0};
@@ -168,11 +168,7 @@ static Block *left_indirectly(Cpu *cpu, bool is_return) {
         head_arrival(engine, target, HOT_BY_INDIRECT, false);
         if (engine->epoch != epoch || target->invalid) return NULL;
     }
-    size_t index = ibc_index(engine, cpu->pc) + (is_return ? CPU_IBC_ENTRIES : 0);
-    IbcEntry *entry = &cpu->ibc_real[index];
-    cpu->ibc_used |= UINT64_C(1) << index / IBC_PART;
-    entry->code = (void *)(uintptr_t)target->entry;
-    entry->pc = cpu->pc;
+    remember_target(cpu, target, is_return);
     count_more(&engine->counters.ibc_fills, 1);
     return target;
 }

@@ -77,14 +77,6 @@ void head_fail(Engine *engine, Block *block, Reason reason) {
 }
 
 // ---- a counter has reached zero ---------------------------------------------------------------------------------------------------------
-// An entry of this thread's cache may lead to what is not the block's entry any more.
-static void refresh_cache(Cpu *cpu, const Block *block) {
-    for (unsigned part = 0; part < 2; part++) {
-        IbcEntry *entry = &cpu->ibc_real[ibc_index(cpu->engine, block->pc) + part * CPU_IBC_ENTRIES];
-        if (entry->pc == block->pc) entry->code = (void *)(uintptr_t)block->entry;
-    }
-}
-
 // The path is recorded by one thread: the first that comes here. Until it is done the block runs as it is.
 static bool begin_recording(Engine *engine, Block *block) {
     uint64_t epoch = engine->block_epoch;
@@ -104,7 +96,7 @@ static Block *block_hot(Cpu *cpu, Block *block) {
     uint64_t epoch = engine->block_epoch;
     if (!begin_recording(engine, block)) {
         if (engine->block_epoch != epoch) return NULL;
-        refresh_cache(cpu, block);
+        refresh_target(cpu, block);
         return block->invalid ? NULL : block;
     }
     return record_path(cpu, block);
@@ -121,7 +113,7 @@ static Block *trace_hot(Cpu *cpu, Trace *trace) {
     }
     world_unlock(engine);
     if (engine->epoch != epoch || head->invalid) return NULL;
-    refresh_cache(cpu, head);
+    refresh_target(cpu, head);
     return head;
 }
 

@@ -137,14 +137,12 @@ unsigned watch_max_insns(Engine *engine, uint64_t pc, unsigned max_insns);
 void link_exit(Engine *engine, ExitRecord *record, Block *target);
 void unlink_incoming(Engine *engine, Block *block);
 void clear_ibc(Cpu *cpu);
-void forget_target(Cpu *cpu, uint64_t pc); // the two entries that may hold it
-// Where a pc stands in the half of the cache for jumps; its place in the half for returns is CPU_IBC_ENTRIES further on.
-static inline size_t ibc_index(const Engine *engine, uint64_t pc) {
-    unsigned shift = engine->guest->min_insn_bytes == 4 ? 2 : 1;
-    return pc >> shift & (CPU_IBC_ENTRIES - 1);
-}
-enum { IBC_PART = 2 * CPU_IBC_ENTRIES / 64 };
-// Zeroed entries match the pc 0 and nothing else, and 0 is looked up in the first entry of each part: these two get a pc that no
+// The thread's own cache of indirect targets: it was missed for this block; what it says of a pc; of a block whose entry has changed.
+void remember_target(Cpu *cpu, const Block *target, bool is_return);
+void forget_target(Cpu *cpu, uint64_t pc);
+void refresh_target(Cpu *cpu, const Block *block);
+enum { IBC_PART = 2 * CPU_IBC_ENTRIES / 64, IBC_SECOND_PART = CPU_IBC_SECOND / 64 };
+// Zeroed entries match the pc 0 and nothing else, and 0 is looked up in the first entry of each part: these get a pc that no
 // guest has, so that a jump to 0 misses as it must. Everything else may stay untouched zero pages.
 void guard_ibc(IbcEntry *entries);
 

@@ -35,22 +35,73 @@ void unlink_incoming(Engine *engine, Block *block) {
     block->incoming = NULL;
 }
 
+// ---- the cache of indirect targets ------------------------------------------------------------------------------------------
+// Where a pc stands in the half for jumps; its place in the half for returns is CPU_IBC_ENTRIES further on.
+static size_t index_by_pc(const Engine *engine, uint64_t pc) {
+    unsigned shift = engine->guest->min_insn_bytes == 4 ? 2 : 1;
+    return pc >> shift & (CPU_IBC_ENTRIES - 1);
+}
+
+static size_t index_by_hash(uint64_t pc) {
+    return ((uint32_t)pc * CPU_IBC_HASH >> (32 - CPU_IBC_SECOND_LOG2)) + 2 * CPU_IBC_ENTRIES;
+}
+
+// Part by part: a 64th of what is ordered by pc, or by hash.
+static void clear_parts(IbcEntry *entries, size_t part, uint64_t used) {
+    for (; used; used &= used - 1) memset(entries + (size_t)__builtin_ctzll(used) * part, 0, part * sizeof *entries);
+}
+
 // Costs what was used: untouched pages stay untouched.
 void clear_ibc(Cpu *cpu) {
-    for (uint64_t used = cpu->ibc_used; used; used &= used - 1)
-        memset(cpu->ibc_real + (size_t)__builtin_ctzll(used) * IBC_PART, 0, IBC_PART * sizeof *cpu->ibc_real);
-    cpu->ibc_used = 0;
+    clear_parts(cpu->ibc_real, IBC_PART, cpu->ibc_used);
+    clear_parts(cpu->ibc_real + 2 * CPU_IBC_ENTRIES, IBC_SECOND_PART, cpu->ibc_second_used);
+    cpu->ibc_used = cpu->ibc_second_used = 0;
     guard_ibc(cpu->ibc_real);
 }
 
-void guard_ibc(IbcEntry *entries) { entries[0].pc = entries[CPU_IBC_ENTRIES].pc = ~0ull; }
+void guard_ibc(IbcEntry *entries) { entries[0].pc = entries[CPU_IBC_ENTRIES].pc = entries[2 * CPU_IBC_ENTRIES].pc = ~0ull; }
+
+static void fill(Cpu *cpu, size_t index, uint64_t pc, const void *code) {
+    if (index < 2 * CPU_IBC_ENTRIES) cpu->ibc_used |= UINT64_C(1) << index / IBC_PART;
+    else cpu->ibc_second_used |= UINT64_C(1) << (index - 2 * CPU_IBC_ENTRIES) / IBC_SECOND_PART;
+    cpu->ibc_real[index].code = (void *)(uintptr_t)code;
+    cpu->ibc_real[index].pc = pc;
+}
+
+void remember_target(Cpu *cpu, const Block *target, bool is_return) {
+    size_t index = index_by_pc(cpu->engine, target->pc) + (is_return ? CPU_IBC_ENTRIES : 0);
+    const IbcEntry other = cpu->ibc_real[index];
+    fill(cpu, index, target->pc, target->entry);
+    if (!other.code || other.pc == ~0ull || other.pc == target->pc) return;
+    // Two targets want the place. Generated code brings them back there, to either half, from where both are found by hash.
+    uint64_t both_halves = UINT64_C(1) << index / IBC_PART | UINT64_C(1) << (index ^ CPU_IBC_ENTRIES) / IBC_PART;
+    cpu->ibc_used |= both_halves;
+    fill(cpu, index_by_hash(other.pc), other.pc, other.code);
+    fill(cpu, index_by_hash(target->pc), target->pc, target->entry);
+}
 
 // What a thread's own cache says of one pc.
-void forget_target(Cpu *cpu, uint64_t pc) {
-    size_t index = ibc_index(cpu->engine, pc);
-    for (size_t i = index; i < 2 * CPU_IBC_ENTRIES; i += CPU_IBC_ENTRIES)
-        if (cpu->ibc_real[i].pc == pc) cpu->ibc_real[i].pc = ~0ull;
+static void places_of(const Engine *engine, uint64_t pc, size_t places[3]) {
+    places[0] = index_by_pc(engine, pc);
+    places[1] = places[0] + CPU_IBC_ENTRIES;
+    places[2] = index_by_hash(pc);
 }
+
+void forget_target(Cpu *cpu, uint64_t pc) {
+    size_t places[3];
+    places_of(cpu->engine, pc, places);
+    for (int i = 0; i < 3; i++)
+        if (cpu->ibc_real[places[i]].pc == pc) cpu->ibc_real[places[i]].pc = ~0ull;
+}
+
+void refresh_target(Cpu *cpu, const Block *block) {
+    size_t places[3];
+    places_of(cpu->engine, block->pc, places);
+    for (int i = 0; i < 3; i++)
+        if (cpu->ibc_real[places[i]].pc == block->pc) cpu->ibc_real[places[i]].code = (void *)(uintptr_t)block->entry;
+}
+
+// ---- blocks that are gone -----------------------------------------------------------------------------------------------------
 
 void forget_block(void *context, Block *block) {
     Engine *engine = context;

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -82,6 +83,40 @@ static void through_proc(void) {
         close(fd);
     }
     CHECK(wrong == 0);
+}
+
+// Functions whose addresses agree in their low bits, called in turn while one after the other changes, and while signals come.
+static volatile int ticks;
+static void tick(int signal) {
+    (void)signal;
+    ticks++;
+}
+
+static void far_apart(void) {
+    enum { COUNT = 48, STEP = 64 << 10, ROUNDS = 200 };
+    char *code = mmap(NULL, (size_t)COUNT * STEP, RWX, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int now[COUNT], wrong = 0;
+    CHECK(code != MAP_FAILED);
+    for (int i = 0; i < COUNT; i++) {
+        emit(code + i * STEP, now[i] = i);
+        flush(code + i * STEP);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < COUNT; i++) wrong += call(code + i * STEP) != now[i];
+        int changed = round * 7 % COUNT;
+        emit(code + changed * STEP, now[changed] = 500 + round);
+        flush(code + changed * STEP);
+    }
+    CHECK(wrong == 0);
+    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    signal(SIGALRM, tick);
+    setitimer(ITIMER_REAL, &often, NULL);
+    while (ticks < 20)
+        for (int i = 0; i < COUNT; i++) wrong += call(code + i * STEP) != now[i];
+    setitimer(ITIMER_REAL, &never, NULL);
+    signal(SIGALRM, SIG_DFL);
+    CHECK(wrong == 0);
+    munmap(code, (size_t)COUNT * STEP);
 }
 
 // The file that code lies in is made shorter while it runs, and longer again.
@@ -203,6 +238,7 @@ int main(void) {
     munmap(two + PAGE, PAGE);
     CHECK(try_call(two + PAGE - 2) == -SIGSEGV);
     through_proc();
+    far_apart();
     truncated();
     made_often(two);
     return check_summary();

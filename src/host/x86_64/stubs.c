@@ -6,8 +6,9 @@
 // lies below; r14 gets the cpu state, pinned registers are loaded, MXCSR becomes the guest's. Exit is the reverse.
 //
 //   exit            rax = exit record (or HOST_EXIT_*)
-//   exit_indirect   rax = guest pc that the indirect-branch cache does not know; exit_return: the same from a return;
-//                   exit_indirect_stored, exit_return_stored: Cpu.pc has it already
+//   exit_indirect   rax = guest pc that is not in its place of the indirect-branch cache; exit_return: the same from a return;
+//                   exit_indirect_stored, exit_return_stored: Cpu.pc has it already. Goes on at the target if the cache's second
+//                   part knows it
 //   leave           homes and MXCSR have been saved already (faults, helpers that raise)
 //   call_helper     eax = number of the function, operands in Cpu.args, result in Cpu.args[3]; pinned registers are stored
 //                   before and loaded after; temporaries are lost, but for rbx and rbp
@@ -55,16 +56,45 @@ static void write_enter(Code *c, Host *host) {
     x_rr(c, 0xff, 0, 4, RAX); // jmp rax
 }
 
+// `place`: the register with the entry's address; its scale is that of the index in look_up_target.
+static void find_place(Code *c, const Host *host, unsigned place, unsigned cache, bool is_return) {
+    unsigned step_log2 = host->guest->min_insn_bytes == 4 ? 2 : 1;
+    x_mov_rr(c, 0, place, RAX);
+    x_alu_ri(c, X_AND, 0, place, (CPU_IBC_ENTRIES - 1) << step_log2);
+    x_lea(c, 1, place, mem_index(cache, place, 4 - step_log2, is_return ? CPU_IBC_ENTRIES * (int32_t)sizeof(IbcEntry) : 0));
+}
+
+// All of it through one value of Cpu.ibc: a thread that is asked to stop has an empty one, in this part as well.
+static void write_second_look(Code *c, const Host *host, bool is_return) {
+    enum { ENTRY_LOG2 = 4, FIRST_BYTES = 2 * CPU_IBC_ENTRIES << ENTRY_LOG2 };
+    _Static_assert(sizeof(IbcEntry) == 1 << ENTRY_LOG2, "an index is shifted");
+    x_mov_rm(c, 1, RBX, CPU_MEM(ibc));
+    x_rr(c, 0x69, 0, R10, RAX); // imul r10d, eax, imm
+    emit32(c, CPU_IBC_HASH);
+    x_shift_ri(c, X_SHR, 0, R10, 32 - CPU_IBC_SECOND_LOG2);
+    x_shift_ri(c, X_SHL, 0, R10, ENTRY_LOG2);
+    x_alu_rm(c, X_CMP, 1, RAX, mem_index(RBX, R10, 0, FIRST_BYTES));
+    uint8_t *missed = x_jcc_short(c, CC_NE);
+    x_mov_rm(c, 1, R10, mem_index(RBX, R10, 0, FIRST_BYTES + (int32_t)offsetof(IbcEntry, code)));
+    find_place(c, host, RBP, RBX, is_return);
+    x_mov_mr(c, 1, mem_base(RBP, (int32_t)offsetof(IbcEntry, code)), R10);
+    x_mov_mr(c, 1, mem_base(RBP, (int32_t)offsetof(IbcEntry, pc)), RAX);
+    x_rr(c, 0xff, 0, 4, R10); // jmp r10
+    x_bind_short(c, missed);
+    x_mov_mr(c, 1, CPU_MEM(pc), RAX);
+    x_mov_ri(c, RAX, is_return ? (uintptr_t)HOST_EXIT_RETURN : 0);
+}
+
 static void write_leave(Code *c, Host *host) {
-    host->exit_return = c->p;
-    x_mov_mr(c, 1, CPU_MEM(pc), RAX);
     host->exit_return_stored = c->p;
-    x_mov_ri(c, RAX, (uintptr_t)HOST_EXIT_RETURN);
+    x_mov_rm(c, 1, RAX, CPU_MEM(pc));
+    host->exit_return = c->p;
+    write_second_look(c, host, true);
     uint8_t *skip = x_jmp_short(c);
-    host->exit_indirect = c->p;
-    x_mov_mr(c, 1, CPU_MEM(pc), RAX);
     host->exit_indirect_stored = c->p;
-    x_mov_ri(c, RAX, 0);
+    x_mov_rm(c, 1, RAX, CPU_MEM(pc));
+    host->exit_indirect = c->p;
+    write_second_look(c, host, false);
     x_bind_short(c, skip);
     host->exit = c->p;
     x_mov_mr(c, 1, CPU_MEM(exit_record), RAX);
