@@ -146,12 +146,21 @@ static uint32_t weight_of(const Lower *l, uint32_t exit_number) {
     return weight < UINT32_MAX / 4 ? weight + 1 : UINT32_MAX / 4;
 }
 
+// An edge back to where a loop inside the trace begins is taken in most rounds, whatever the weights of the blocks are: NETPlus knows of an inner
+// loop that it leaves the path, not how often it goes round.
+static bool is_loop_inside(const Lower *l, uint32_t exit_number) {
+    int32_t next = next_of(l, exit_number);
+    if (next == TRACE_LEAVES || l->blocks[next].order > l->blocks[l->block].order) return false;
+    return next != 0 || l->block == 0;
+}
+
 static bool leaves(const Lower *l, uint32_t exit_number) { return next_of(l, exit_number) == TRACE_LEAVES; }
 
 void lower_side_exit(Lower *l, const KirInsn *insn) {
     LLVMBasicBlockRef out = way_out(l, insn->b), on = new_block(l, "on");
     uint32_t here = l->request->blocks[l->block].weight, taken = weight_of(l, insn->b);
     uint32_t stay = leaves(l, insn->b) ? LIKELY : here > taken ? here - taken : 1;
+    if (is_loop_inside(l, insn->b)) taken = ROUNDS, stay = 1;
     branch_if(l, value_of(l, insn->a), out, on, taken, stay);
     LLVMPositionBuilderAtEnd(l->builder, on);
 }
@@ -169,6 +178,9 @@ static void lower_conditional(Lower *l, const KirInsn *insn) {
     uint32_t yes_weight = weight_of(l, insn->b), no_weight = weight_of(l, insn->c);
     if (leaves(l, insn->b) && !leaves(l, insn->c)) no_weight = LIKELY;
     if (leaves(l, insn->c) && !leaves(l, insn->b)) yes_weight = LIKELY;
+    bool yes_loops = is_loop_inside(l, insn->b), no_loops = is_loop_inside(l, insn->c);
+    if (yes_loops && !no_loops && !leaves(l, insn->c)) yes_weight = ROUNDS, no_weight = 1;
+    if (no_loops && !yes_loops && !leaves(l, insn->b)) no_weight = ROUNDS, yes_weight = 1;
     branch_if(l, value_of(l, insn->a), yes, no, yes_weight, no_weight);
 }
 

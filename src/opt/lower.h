@@ -168,7 +168,7 @@ LLVMBasicBlockRef new_block(Lower *l, const char *name);
 // A conditional branch; weights: how often it goes either way, relative to each other (0, 0: not known).
 void branch_if(Lower *l, LLVMValueRef condition, LLVMBasicBlockRef yes, LLVMBasicBlockRef no, uint32_t yes_weight,
                uint32_t no_weight);
-enum { LIKELY = 4000, UNLIKELY = 1, STRIP = 1024 };
+enum { LIKELY = 4000, UNLIKELY = 1, STRIP = 1024, ROUNDS = 32 };
 
 // ---- graph.c: fills in l->blocks and the order, from the request and l->argument.
 void find_graph(Lower *l);
