@@ -66,8 +66,9 @@ typedef struct Cpu {
     uint64_t ibc_used, ibc_second_used; // which 64ths of the cache hold entries: by pc, by hash
     bool ibc_stale;                     // the cache names blocks that are gone; the thread empties it before it goes inside
     IbcEntry *ibc_real;
-    uint32_t mode; // guest mode flags, as Guest.mode computes them
-    bool exiting;  // the Linux layer asks engine_run to return
+    uint32_t mode;   // guest mode flags, as Guest.mode computes them
+    bool may_vanish; // a process that shares the memory and may be killed at any moment: it makes no traces
+    bool exiting;    // the Linux layer asks engine_run to return
     CpuFault fault;
     int raised;             // KirException from engine_raise or a misaligned access, -1: none
     bool in_interpreter;    // a host fault belongs to the interpreter's guest access

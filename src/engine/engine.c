@@ -85,7 +85,7 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     guard_ibc(memory->ibc);
     cpu->ibc_real = cpu->ibc = memory->ibc;
     cpu->poll = 0;
-    cpu->exiting = false;
+    cpu->exiting = cpu->may_vanish = false;
     cpu->raised = -1;
     cpu->in_interpreter = false;
     cpu->interp_jump = NULL;
@@ -292,7 +292,7 @@ void engine_run(Cpu *cpu) {
         EngineWatch watch = ask_watcher(cpu);
         if (watch == WATCH_AGAIN) continue;
         update_mode(cpu);
-        if (cpu->engine->optimizer.waiting) take_answers(cpu->engine);
+        if (cpu->engine->optimizer.waiting && !cpu->may_vanish) take_answers(cpu->engine);
         if (traced) dump_execution(cpu);
         if (cpu->engine->report) look_at_counters(cpu->engine);
         world_enter(cpu);

@@ -117,7 +117,22 @@ static Block *trace_hot(Cpu *cpu, Trace *trace) {
     return head;
 }
 
+// For a process that makes no traces: it goes on, and others will come by. Executions that it has counted are lost.
+static Block *leave_to_others(Cpu *cpu, HeadRecord *record) {
+    enum { LATER = 1000 };
+    Trace *trace = record->of_trace ? record->owner : NULL;
+    Block *head = trace ? trace->plan.blocks[0] : record->owner;
+    cpu->pc = head->pc;
+    if (trace) {
+        trace->armed = LATER;
+        *record->ends = 0;
+    }
+    __atomic_store_n(record->counter, LATER - 1, __ATOMIC_RELAXED);
+    return head->invalid ? NULL : head;
+}
+
 Block *head_hot(Cpu *cpu, HeadRecord *record) {
+    if (cpu->may_vanish) return leave_to_others(cpu, record);
     if (record->of_trace) {
         Trace *trace = record->owner;
         cpu->pc = trace->code.pc;

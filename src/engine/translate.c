@@ -219,7 +219,8 @@ static Block *make_block(Engine *engine, uint64_t pc, uint32_t mode) {
     while (!block);
     block_insert(&engine->blocks, block);
     code_keep(engine, block);
-    if (engine->tracing && engine->options.mode == ENGINE_BLOCK) trace_of_block(engine, block);
+    bool traced = engine->tracing && engine->options.mode == ENGINE_BLOCK;
+    if (traced && !(current_cpu && current_cpu->may_vanish)) trace_of_block(engine, block);
     if (engine->options.measure) engine->counters.translate_ns += engine_nanoseconds() - start;
     return block;
 }

@@ -197,6 +197,7 @@ void engine_after_fork(Engine *engine, Cpu *child, void (*lost)(void *context, C
     child->next = NULL;
     child->inside = 0;
     child->tid = gettid();
+    child->may_vanish = false;
     engine->lock = engine->stop = 0;
     engine->threaded = engine->blocks.shared = false;
     freshen(child);

@@ -7,6 +7,7 @@
 //   process, sys_process         life and death of processes, exec, credentials
 //   thread                       life and death of threads
 //   signal, sys_signal           host signals in, guest signals out
+//   kill                         the end of processes that share memory
 //   syscalls.def, syscall        the table of system calls and the dispatch through it
 //   sys_file, sys_time, sys_net, sys_misc, strace
 //
@@ -117,6 +118,11 @@ struct LinuxThread {
     stack_t altstack;    // guest's sigaltstack (layout = the host's)
     long restart;        // what the current system call asked for (LINUX_ERESTART...), 0: nothing
     uint64_t restart_argument;
+
+    // A process that shares its parent's memory, and SIGKILL for it (kill.c)
+    pid_t killed_as;  // its id, 0: none of these
+    uint32_t dying;   // asked to end, since when
+    uint32_t may_die; // the kernel may end it
 
     uint64_t clear_child_tid; // set_tid_address, CLONE_CHILD_CLEARTID
     uint64_t robust_list, robust_size;

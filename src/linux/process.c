@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "linux/kill.h"
 #include "linux/load_error.h"
 #include "linux/memory.h"
 #include "linux/signal.h"
@@ -113,6 +114,7 @@ static void only_once(LinuxProcess *process) {
 
 void process_exit(LinuxThread *t, int status) {
     only_once(t->process);
+    kill_may(t, true);
     if (linux_debugger) linux_debugger->exited(t, status);
     if (process_at_exit && !t->process->shares_memory) process_at_exit(t->process);
     for (;;) host_syscall(SYS_exit_group, status, 0, 0, 0, 0, 0);
@@ -121,6 +123,7 @@ void process_exit(LinuxThread *t, int status) {
 void process_die(LinuxThread *t, int signal, bool core) {
     LinuxProcess *process = t->process;
     only_once(process);
+    kill_may(t, true);
     if (linux_debugger) linux_debugger->died(t, signal);
     if (process->core_report)
         warning("the guest dies of signal %d (%s)%s at pc 0x%llx", signal, strsignal(signal), core ? ", core" : "",
@@ -167,7 +170,7 @@ static long host_fork(const CloneRequest *request) {
     return host_syscall(SYS_clone3, &args, size, 0, 0, 0, 0);
 }
 
-// Of several threads another may be in malloc, so the C library must do it. False: it cannot do what was asked for; then the bare
+// Another thread may be in malloc, one of the guest's or one that is about to end, so the C library must do it. False: it cannot do what was asked for; then the bare
 // system call does, and the child must hope that no other thread was in malloc just then.
 static bool library_fork(const CloneRequest *request, long *result) {
     const uint64_t able = CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_SETTLS | CLONE_CLEAR_SIGHAND;
@@ -186,13 +189,13 @@ static bool library_fork(const CloneRequest *request, long *result) {
 
 static long clone_fork(LinuxThread *t, const CloneRequest *request) {
     long r;
-    bool several = __atomic_load_n(&t->process->thread_count, __ATOMIC_ACQUIRE) > 1;
     threads_before_fork(t);
-    if (!several || !library_fork(request, &r)) r = host_fork(request);
+    if (!threads_were_made() || !library_fork(request, &r)) r = host_fork(request);
     if (r == 0 && (request->flags & CLONE_FILES)) engine_without_optimizer(t->process->engine);
     threads_after_fork(t, r == 0);
     if (r != 0) return r;
     t->process->shares_memory = false;
+    t->killed_as = 0;
     child_setup(t, request);
     return 0;
 }
@@ -246,6 +249,9 @@ static int vfork_main(void *argument) {
     LinuxThread *t = &child->thread;
     current_cpu = t->cpu;
     child_setup(t, child->request);
+    signals_share_memory(t->process);
+    // In a namespace of its own it does not know by what id others kill it.
+    if (!(child->request->flags & CLONE_NEWPID)) __atomic_store_n(&t->killed_as, t->tid, __ATOMIC_RELEASE);
     if (child->beside) tell(child->beside, t->tid);
     t->process->guest->linux_abi.syscall_result(t->cpu, 0);
     signals_deliver(t); // opens the host's signal mask
@@ -269,6 +275,9 @@ static VforkChild *vfork_child_new(LinuxThread *t, const CloneRequest *request) 
     child->thread.process = &child->process;
     child->thread.cpu = cpu;
     child->thread.exec_memory = NULL;
+    child->thread.killed_as = 0;
+    child->thread.dying = child->thread.may_die = 0;
+    cpu->may_vanish = true;
     child->process.shares_memory = true;
     child->request = request;
     child->beside = NULL;
@@ -296,10 +305,12 @@ static long clone_vfork(LinuxThread *t, const CloneRequest *request) {
     VforkChild *child = vfork_child_new(t, request);
     if (!child) return -ENOMEM;
     Cpu *cpu = current_cpu;
+    kill_may(t, true);
     long pid = run_vfork(child, request);
     // The child used our thread-local variables.
     current_cpu = cpu;
     linux_self = t;
+    kill_may(t, false);
     vfork_child_free(child);
     return pid;
 }

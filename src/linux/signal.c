@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include "base/error.h"
 #include "base/sanitize.h"
+#include "linux/kill.h"
 #include "linux/syscall.h"
 
 #define HOST_SA_RESTORER UINT64_C(0x04000000)
@@ -97,7 +98,7 @@ INTERRUPTS_SANITIZER static void host_handler(int signal, siginfo_t *info, void 
         return;
     }
     if (!t) return;
-    if (linux_debugger && linux_debugger->is_kick(info)) {
+    if (t->dying || (linux_debugger && linux_debugger->is_kick(info))) {
         ask_out(t, context);
         return;
     }
@@ -105,14 +106,16 @@ INTERRUPTS_SANITIZER static void host_handler(int signal, siginfo_t *info, void 
     if (t->held_set & ~t->blocked) ask_out(t, context);
 }
 
-static void install(int signal, uint64_t more_flags) {
-    HostSigaction action = {
-        .handler = (void *)host_handler,
-        .flags = SA_SIGINFO | SA_RESTART | HOST_SA_RESTORER | more_flags,
-        .restorer = (void *)host_sigreturn,
-        .mask = ~SYNCHRONOUS_SIGNALS,
-    };
-    host_signal_action(signal, &action);
+// Returns what was there.
+static HostSigaction install(int signal, uint64_t more_flags) {
+    HostSigaction old = {0}, action = {
+                                 .handler = (void *)host_handler,
+                                 .flags = SA_SIGINFO | SA_RESTART | HOST_SA_RESTORER | more_flags,
+                                 .restorer = (void *)host_sigreturn,
+                                 .mask = ~SYNCHRONOUS_SIGNALS,
+                             };
+    host_syscall(SYS_rt_sigaction, signal, &action, &old, LINUX_SIGSET_SIZE, 0, 0);
+    return old;
 }
 
 // Nothing is blocked while these are handled: the way back out of a fault need not restore a mask. Returns what was there.
@@ -168,20 +171,41 @@ static DefaultAction default_action(int signal) {
     }
 }
 
+static bool is_deadly(int signal) {
+    DefaultAction action = default_action(signal);
+    return action == DEFAULT_DIE || action == DEFAULT_CORE;
+}
+
+// What ends the process by default is delivered like what it handles: a debugger wants to know before, and who shares the memory must not
+// be ended in the midst of Kiln's own code.
+static bool dies_here(const LinuxProcess *process) { return linux_debugger || process->shares_memory; }
+
 void signal_follow_action(const LinuxProcess *process, int signal) {
     const GuestSigaction *guest = &process->actions[signal - 1];
     bool of_access = signal == SIGSEGV || signal == SIGBUS; // the others are raised where registers are exact anyway
     if (of_access && guest->handler > 1) engine_faults_are_handled(process->engine);
     if (is_synchronous(signal)) return;
     uint64_t flags = guest->flags & (SA_NOCLDSTOP | SA_NOCLDWAIT);
-    // A debugger wants to know before the process dies.
-    bool deadly = guest->handler == 0 && default_action(signal) != DEFAULT_IGNORE && default_action(signal) != DEFAULT_STOP;
-    if (guest->handler > 1 || (linux_debugger && deadly)) {
+    if (guest->handler > 1 || (guest->handler == 0 && is_deadly(signal) && dies_here(process))) {
         install(signal, flags);
         return;
     }
     HostSigaction plain = {.handler = guest->handler ? (void *)SIG_IGN : (void *)SIG_DFL, .flags = flags};
     host_signal_action(signal, &plain);
+}
+
+void signals_share_memory(LinuxProcess *process) {
+    for (int signal = 1; signal <= LINUX_SIGNALS; signal++) {
+        GuestSigaction *guest = &process->actions[signal - 1];
+        bool unread = process->unread_actions & signal_bit(signal);
+        if (!is_deadly(signal) || (signal_bit(signal) & (SYNCHRONOUS_SIGNALS | UNBLOCKABLE_SIGNALS)) || (!unread && guest->handler))
+            continue;
+        HostSigaction old = install(signal, guest->flags & (SA_NOCLDSTOP | SA_NOCLDWAIT));
+        if (!unread) continue;
+        process->unread_actions &= ~signal_bit(signal);
+        *guest = inherited_action(&old);
+        if (guest->handler) host_signal_action(signal, &old);
+    }
 }
 
 void signals_start(LinuxThread *t) {
@@ -206,6 +230,7 @@ static void give_back_held(LinuxThread *t) {
 }
 
 void signals_leave_for_exec(LinuxThread *t) {
+    kill_may(t, true);
     // Signals with a handler get their default action by execve. Until then other threads may need it.
     for (unsigned i = 0; i < 5; i++)
         if (t->process->actions[held_signals[i] - 1].handler == 1)
@@ -219,6 +244,7 @@ void signals_return_from_exec(LinuxThread *t) {
     signals_install_synchronous();
     host_signal_mask(SIG_SETMASK, ~SYNCHRONOUS_SIGNALS);
     t->host_blocked = true;
+    kill_may(t, false);
 }
 
 void signals_forget(LinuxThread *t) {
@@ -413,6 +439,7 @@ void signals_deliver(LinuxThread *t) {
         // Cleared before looking: what comes later sets them again.
         t->signal_pending = 0;
         engine_poll_clear(t->cpu);
+        kill_obey(t);
         int signal = take_next(t, &info, &forced);
         if (!signal) break;
         deliver(t, signal, &info, forced);

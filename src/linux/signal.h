@@ -27,6 +27,8 @@ void signals_start(LinuxThread *t);
 void signal_read_action(LinuxProcess *process, int signal);
 // Makes the host's disposition of an asynchronous signal follow process->actions.
 void signal_follow_action(const LinuxProcess *process, int signal);
+// In a process that shares its parent's memory, at its start and with all signals blocked.
+void signals_share_memory(LinuxProcess *process);
 // Before execve: the host's state becomes what the new program shall inherit; after a failed one: back. Between the two handlers may
 // run, so execve itself is a safe_syscall: a signal that comes before it is delivered first.
 void signals_leave_for_exec(LinuxThread *t);

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "linux/handlers.h"
+#include "linux/kill.h"
 #include "linux/signal.h"
 
 #ifndef SS_AUTODISARM
@@ -135,11 +136,26 @@ long sys_restart_syscall(LinuxThread *t, const uint64_t args[6]) { return -EINTR
 
 // ---- sending ----------------------------------------------------------------------------------------------------------
 
-long sys_kill(LinuxThread *t, const uint64_t args[6]) { return host_syscall(SYS_kill, args[0], args[1], 0, 0, 0, 0); }
+long sys_kill(LinuxThread *t, const uint64_t args[6]) {
+    long result;
+    if (kill_asked(t, (pid_t)args[0], (int)args[1], &result)) return result;
+    return host_syscall(SYS_kill, args[0], args[1], 0, 0, 0, 0);
+}
 
-long sys_tkill(LinuxThread *t, const uint64_t args[6]) { return host_syscall(SYS_tkill, args[0], args[1], 0, 0, 0, 0); }
+long sys_tkill(LinuxThread *t, const uint64_t args[6]) {
+    long result;
+    if ((pid_t)args[0] > 0 && kill_asked(t, (pid_t)args[0], (int)args[1], &result)) return result;
+    return host_syscall(SYS_tkill, args[0], args[1], 0, 0, 0, 0);
+}
 
-long sys_tgkill(LinuxThread *t, const uint64_t args[6]) { return host_syscall(SYS_tgkill, args[0], args[1], args[2], 0, 0, 0); }
+// A process that shares memory has one thread.
+static bool names_main_thread(const uint64_t args[6]) { return (pid_t)args[0] > 0 && (pid_t)args[0] == (pid_t)args[1]; }
+
+long sys_tgkill(LinuxThread *t, const uint64_t args[6]) {
+    long result;
+    if (names_main_thread(args) && kill_asked(t, (pid_t)args[0], (int)args[2], &result)) return result;
+    return host_syscall(SYS_tgkill, args[0], args[1], args[2], 0, 0, 0);
+}
 
 // A process may send itself a siginfo that looks like a fault's, which the host's handler could not tell from one.
 static bool send_to_self(LinuxThread *t, bool self, int signal, uint64_t info_address, long *result) {
@@ -155,9 +171,16 @@ static bool send_to_self(LinuxThread *t, bool self, int signal, uint64_t info_ad
     return true;
 }
 
+// What comes with a signal is what a process may say to another.
+static bool may_queue(uint64_t info_address) {
+    siginfo_t info;
+    return guest_read(&info, info_address, sizeof info) && info.si_code < 0 && info.si_code != SI_TKILL;
+}
+
 long sys_rt_sigqueueinfo(LinuxThread *t, const uint64_t args[6]) {
     long result;
     if (send_to_self(t, (pid_t)args[0] == getpid(), (int)args[1], args[2], &result)) return result;
+    if ((pid_t)args[0] > 0 && may_queue(args[2]) && kill_asked(t, (pid_t)args[0], (int)args[1], &result)) return result;
     return host_syscall(SYS_rt_sigqueueinfo, args[0], args[1], args[2], 0, 0, 0);
 }
 
@@ -165,9 +188,12 @@ long sys_rt_tgsigqueueinfo(LinuxThread *t, const uint64_t args[6]) {
     long result;
     bool self = (pid_t)args[0] == getpid() && (pid_t)args[1] == t->tid;
     if (send_to_self(t, self, (int)args[2], args[3], &result)) return result;
+    if (names_main_thread(args) && may_queue(args[3]) && kill_asked(t, (pid_t)args[0], (int)args[2], &result)) return result;
     return host_syscall(SYS_rt_tgsigqueueinfo, args[0], args[1], args[2], args[3], 0, 0);
 }
 
 long sys_pidfd_send_signal(LinuxThread *t, const uint64_t args[6]) {
+    long result;
+    if (!args[2] && !args[3] && kill_asked_by_descriptor(t, (int)args[0], (int)args[1], &result)) return result;
     return host_syscall(SYS_pidfd_send_signal, args[0], args[1], args[2], args[3], 0, 0);
 }

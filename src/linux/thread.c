@@ -113,9 +113,13 @@ static pid_t thread_id(pthread_t handle) {
 
 static pthread_attr_t host_attributes;
 static pthread_once_t host_attributes_once = PTHREAD_ONCE_INIT;
+static bool made_some;
+
+bool threads_were_made(void) { return __atomic_load_n(&made_some, __ATOMIC_ACQUIRE); }
 
 // One arena suffices, as Kiln allocates seldom, and each more would take 64 MiB of addresses.
 static void prepare(void) {
+    __atomic_store_n(&made_some, true, __ATOMIC_RELEASE);
     pthread_attr_init(&host_attributes);
     pthread_attr_setstacksize(&host_attributes, HOST_STACK);
     mallopt(M_ARENA_MAX, 1);

@@ -14,6 +14,8 @@ long thread_exit(LinuxThread *t, int status);
 
 // A host thread of Kiln's own, with all signals blocked; it ends when `run` returns.
 bool thread_detached(LinuxThread *t, void *(*run)(void *), void *argument);
+// There has been another host thread, of the guest's or not. It may still be about to end.
+bool threads_were_made(void);
 
 // Around a fork: no other thread of the process has a lock of Kiln's meanwhile. after_fork: in both processes; `child` in the new one,
 // where this thread is the only one.
