@@ -34,6 +34,9 @@ uint32_t engine_assumptions(const Engine *engine) {
 }
 
 // ---- side ways -----------------------------------------------------------------------------------------------------------------------
+// What a call leads to is another function: no side way goes there.
+static bool may_be_side_way(const KirExit *exit) { return exit->kind == KIR_EXIT_DIRECT && exit->hint != KIR_JUMP_CALL; }
+
 // A block that a direct exit leads to has been executed if it is there.
 static unsigned known_successors(void *context, uint32_t id, uint32_t *out, unsigned room) {
     const Engine *engine = context;
@@ -41,7 +44,7 @@ static unsigned known_successors(void *context, uint32_t id, uint32_t *out, unsi
     unsigned count = 0;
     for (uint32_t i = 0; block && i < block->host.exit_count && count < room; i++) {
         const KirExit *exit = &block->host.exits[i]->exit;
-        if (exit->kind != KIR_EXIT_DIRECT || exit->hint == KIR_JUMP_CALL) continue;
+        if (!may_be_side_way(exit)) continue;
         const Block *to = block_find(&engine->blocks, exit->target, block->mode);
         if (to) out[count++] = to->id;
     }
@@ -79,7 +82,7 @@ static void describe_block(TraceBlock *out, Arena *arena, const TracePlan *plan,
         next[exit] = TRACE_LEAVES;
         if (kir->exits[exit].kind != KIR_EXIT_DIRECT) continue;
         int32_t target = index_of_pc(plan, kir->exits[exit].target);
-        if (target == expected || (inside && kir->exits[exit].hint != KIR_JUMP_CALL)) next[exit] = target;
+        if (target == expected || (inside && may_be_side_way(&kir->exits[exit]))) next[exit] = target;
     }
     out->next = next;
     out->next_indirect = kir->insns[kir->count - 1].op == KIR_EXIT_IND ? expected : TRACE_LEAVES;
@@ -146,14 +149,12 @@ static void lose(Engine *engine) {
     engine->reasons[REASON_OPTIMIZER_DIED]++;
 }
 
-static Trace *copy_plan_from(Engine *engine, uint64_t id, TracePlan *plan) {
-    Trace *trace = trace_by_id(&engine->traces, id);
-    if (!trace) return NULL;
-    *plan = trace->plan;
-    plan->blocks = malloc(plan->count * sizeof *plan->blocks);
-    if (!plan->blocks) fatal("out of memory for a trace");
-    memcpy(plan->blocks, trace->plan.blocks, plan->count * sizeof *plan->blocks);
-    return trace;
+static TracePlan copy_of(const TracePlan *plan) {
+    TracePlan copy = *plan;
+    copy.blocks = malloc(plan->count * sizeof *copy.blocks);
+    if (!copy.blocks) fatal("out of memory for a trace");
+    memcpy(copy.blocks, plan->blocks, plan->count * sizeof *copy.blocks);
+    return copy;
 }
 
 static bool is_stale(const Engine *engine, const Trace *trace) {
@@ -164,8 +165,7 @@ static bool is_stale(const Engine *engine, const Trace *trace) {
 }
 
 static void take_result(Engine *engine, const TraceResult *result) {
-    TracePlan plan;
-    Trace *trace = copy_plan_from(engine, result->id, &plan);
+    Trace *trace = trace_by_id(&engine->traces, result->id);
     Reason reason = (Reason)result->reason;
     engine->optimizer.spent_ns += result->compile_ns;
     if (trace && reason == REASON_NONE)
@@ -174,11 +174,10 @@ static void take_result(Engine *engine, const TraceResult *result) {
         dump_trace_text(engine, trace, result);
         report_text(engine, result);
         trace->wish = TRACE_REFUSED; // should the new one be evicted first, this one is out of use anyway
-        if (trace_make_second(engine, plan, trace->counted_second, result, &reason)) return;
+        if (trace_make_second(engine, copy_of(&trace->plan), trace->counted_second, result, &reason)) return;
         trace = trace_by_id(&engine->traces, result->id); // room was made: it may be gone
-    } else {
-        if (trace) trace_plan_free(&plan);
-        if (reason == REASON_NONE) reason = REASON_STALE;
+    } else if (reason == REASON_NONE) {
+        reason = REASON_STALE;
     }
     engine->reasons[reason]++;
     engine->counters.requests_failed++;
@@ -305,7 +304,9 @@ static void ask(Engine *engine, Trace *trace) {
     trace->asked_under = engine_assumptions(engine);
     widen(engine, trace);
     uint64_t heat = trace->executions * trace->guest_insns >> 10, id = trace->id, epoch = engine->epoch;
-    if (engine->options.count && !trace->counted_second) trace->counted_second = count_trace(engine, &trace->plan, COUNT_SECOND);
+    // Where it asks another time, it may know more side ways than the first time.
+    if (engine->options.count && (!trace->counted_second || trace->counted_second->count != trace->plan.count))
+        trace->counted_second = count_trace(engine, &trace->plan, COUNT_SECOND);
     Counted *counted = trace->counted_second;
     report_asked(engine, trace);
     Reason reason = optimizer_ask(engine, id, &trace->plan, heat > UINT32_MAX ? UINT32_MAX : (uint32_t)heat, counted, wait);
