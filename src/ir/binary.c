@@ -13,7 +13,7 @@
 //
 // Operation numbers are positions in ops.def, so the version holds their count: readers of another list
 // refuse.
-#include <string.h>
+#include "ir/bytes.h"
 #include "ir/info.h"
 
 enum {
@@ -28,88 +28,41 @@ enum {
     FAULT_BYTES = 12,
 };
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied as they lie in memory");
-
-typedef struct Writer {
-    uint8_t *next;
-} Writer;
-typedef struct Reader {
-    const uint8_t *next;
-} Reader;
-
-static void write_bytes(Writer *w, const void *data, size_t size) {
-    memcpy(w->next, data, size);
-    w->next += size;
-}
-static void write_u8(Writer *w, uint8_t value) { write_bytes(w, &value, sizeof value); }
-static void write_u32(Writer *w, uint32_t value) { write_bytes(w, &value, sizeof value); }
-static void write_u64(Writer *w, uint64_t value) { write_bytes(w, &value, sizeof value); }
-
-static void read_bytes(Reader *r, void *data, size_t size) {
-    memcpy(data, r->next, size);
-    r->next += size;
-}
-static uint8_t read_u8(Reader *r) {
-    uint8_t value;
-    read_bytes(r, &value, sizeof value);
-    return value;
-}
-static uint32_t read_u32(Reader *r) {
-    uint32_t value;
-    read_bytes(r, &value, sizeof value);
-    return value;
-}
-static uint64_t read_u64(Reader *r) {
-    uint64_t value;
-    read_bytes(r, &value, sizeof value);
-    return value;
-}
-
 static uint64_t total_size(uint32_t insns, uint32_t exits, uint32_t wides, uint32_t faults) {
     return HEADER_BYTES + (uint64_t)insns * INSN_BYTES + (uint64_t)exits * EXIT_BYTES + (uint64_t)wides * WIDE_BYTES +
            (uint64_t)faults * FAULT_BYTES;
 }
 
 static void write_header(Writer *w, const KirBlock *block) {
-    write_u32(w, MAGIC);
-    write_u32(w, VERSION);
-    write_u64(w, block->pc);
-    write_u64(w, block->image_base);
-    write_u32(w, block->mode);
-    write_u32(w, block->guest_bytes);
-    write_u32(w, block->guest_insns);
-    write_u32(w, (block->image_valid ? FLAG_MOVABLE : 0) | (block->folded ? FLAG_FOLDED : 0));
-    write_u32(w, block->count);
-    write_u32(w, block->exit_count);
-    write_u32(w, block->wide_count);
-    write_u32(w, block->fault_count);
+    put_u32(w, MAGIC);
+    put_u32(w, VERSION);
+    put_u64(w, block->pc);
+    put_u64(w, block->image_base);
+    put_u32(w, block->mode);
+    put_u32(w, block->guest_bytes);
+    put_u32(w, block->guest_insns);
+    put_u32(w, (block->image_valid ? FLAG_MOVABLE : 0) | (block->folded ? FLAG_FOLDED : 0));
+    put_u32(w, block->count);
+    put_u32(w, block->exit_count);
+    put_u32(w, block->wide_count);
+    put_u32(w, block->fault_count);
 }
 
 size_t kir_write(const KirBlock *block, uint8_t *out, size_t capacity) {
-    size_t size = total_size(block->count, block->exit_count, block->wide_count, block->fault_count);
-    if (size > capacity) return size;
-    Writer w = {out};
+    Writer w = {.out = out, .capacity = capacity};
     write_header(&w, block);
-    for (uint32_t i = 0; i < block->count; i++) write_bytes(&w, &block->insns[i], INSN_BYTES);
-    for (uint32_t i = 0; i < block->exit_count; i++) {
-        const KirExit *exit = &block->exits[i];
-        write_u64(&w, exit->target);
-        write_u64(&w, exit->link);
-        write_u8(&w, exit->kind);
-        write_u8(&w, exit->code);
-        write_u8(&w, exit->hint);
-        write_u8(&w, exit->image);
-    }
+    for (uint32_t i = 0; i < block->count; i++) put(&w, &block->insns[i], INSN_BYTES);
+    for (uint32_t i = 0; i < block->exit_count; i++) put_exit(&w, &block->exits[i]);
     for (uint32_t i = 0; i < block->wide_count; i++) {
-        write_u64(&w, block->wides[i].lo);
-        write_u64(&w, block->wides[i].hi);
+        put_u64(&w, block->wides[i].lo);
+        put_u64(&w, block->wides[i].hi);
     }
     for (uint32_t i = 0; i < block->fault_count; i++) {
-        write_u32(&w, block->faults[i].at);
-        write_u32(&w, block->faults[i].global);
-        write_u32(&w, block->faults[i].value);
+        put_u32(&w, block->faults[i].at);
+        put_u32(&w, block->faults[i].global);
+        put_u32(&w, block->faults[i].value);
     }
-    return size;
+    return w.size;
 }
 
 // Slots without meaning may hold anything in a file; in memory they hold KIR_NONE.
@@ -125,7 +78,7 @@ static void read_insns(Reader *r, KirBlock *block) {
     block->insns = arena_alloc(block->arena, (size_t)block->count * sizeof *block->insns);
     block->capacity = block->count;
     for (uint32_t i = 0; i < block->count; i++) {
-        read_bytes(r, &block->insns[i], INSN_BYTES);
+        get(r, &block->insns[i], INSN_BYTES);
         normalise(&block->insns[i]);
     }
 }
@@ -133,23 +86,15 @@ static void read_insns(Reader *r, KirBlock *block) {
 static void read_exits(Reader *r, KirBlock *block) {
     block->exits = arena_alloc(block->arena, (size_t)block->exit_count * sizeof *block->exits);
     block->exit_capacity = block->exit_count;
-    for (uint32_t i = 0; i < block->exit_count; i++) {
-        KirExit *exit = &block->exits[i];
-        exit->target = read_u64(r);
-        exit->link = read_u64(r);
-        exit->kind = read_u8(r);
-        exit->code = read_u8(r);
-        exit->hint = read_u8(r);
-        exit->image = read_u8(r);
-    }
+    for (uint32_t i = 0; i < block->exit_count; i++) get_exit(r, &block->exits[i]);
 }
 
 static void read_wides(Reader *r, KirBlock *block) {
     block->wides = arena_alloc(block->arena, (size_t)block->wide_count * sizeof *block->wides);
     block->wide_capacity = block->wide_count;
     for (uint32_t i = 0; i < block->wide_count; i++) {
-        block->wides[i].lo = read_u64(r);
-        block->wides[i].hi = read_u64(r);
+        block->wides[i].lo = get_u64(r);
+        block->wides[i].hi = get_u64(r);
     }
 }
 
@@ -157,7 +102,7 @@ static bool read_faults(Reader *r, KirBlock *block) {
     block->faults = arena_alloc(block->arena, (size_t)block->fault_count * sizeof *block->faults);
     block->fault_capacity = block->fault_count;
     for (uint32_t i = 0; i < block->fault_count; i++) {
-        uint32_t at = read_u32(r), global = read_u32(r), value = read_u32(r);
+        uint32_t at = get_u32(r), global = get_u32(r), value = get_u32(r);
         if (global > UINT16_MAX) return false;
         block->faults[i] = (KirFaultEntry){.at = at, .global = (uint16_t)global, .value = value};
     }
@@ -165,20 +110,20 @@ static bool read_faults(Reader *r, KirBlock *block) {
 }
 
 KirBlock *kir_read(Arena *arena, const KirWorld *world, const uint8_t *data, size_t size) {
-    Reader r = {data};
-    if (size < HEADER_BYTES || read_u32(&r) != MAGIC || read_u32(&r) != VERSION) return NULL;
-    uint64_t pc = read_u64(&r), base = read_u64(&r);
-    KirBlock *block = kir_block_new(arena, world, pc, read_u32(&r));
+    Reader r = {.next = data, .end = data + size, .arena = arena};
+    if (get_u32(&r) != MAGIC || get_u32(&r) != VERSION) return NULL;
+    uint64_t pc = get_u64(&r), base = get_u64(&r);
+    KirBlock *block = kir_block_new(arena, world, pc, get_u32(&r));
     block->image_base = base;
-    block->guest_bytes = read_u32(&r);
-    block->guest_insns = read_u32(&r);
-    uint32_t flags = read_u32(&r);
+    block->guest_bytes = get_u32(&r);
+    block->guest_insns = get_u32(&r);
+    uint32_t flags = get_u32(&r);
     block->image_valid = flags & FLAG_MOVABLE;
     block->folded = flags & FLAG_FOLDED;
-    block->count = read_u32(&r);
-    block->exit_count = read_u32(&r);
-    block->wide_count = read_u32(&r);
-    block->fault_count = read_u32(&r);
+    block->count = get_u32(&r);
+    block->exit_count = get_u32(&r);
+    block->wide_count = get_u32(&r);
+    block->fault_count = get_u32(&r);
     if ((flags & ~(FLAG_MOVABLE | FLAG_FOLDED)) ||
         size != total_size(block->count, block->exit_count, block->wide_count, block->fault_count))
         return NULL;
@@ -186,5 +131,5 @@ KirBlock *kir_read(Arena *arena, const KirWorld *world, const uint8_t *data, siz
     read_exits(&r, block);
     read_wides(&r, block);
     if (!read_faults(&r, block)) return NULL;
-    return kir_verify(block, NULL, 0) ? block : NULL;
+    return !r.failed && kir_verify(block, NULL, 0) ? block : NULL;
 }
