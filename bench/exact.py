@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Exact mode: what it costs that a program catches SIGSEGV, as its handler must then see every register as it was. The kernels
-catch it when they are told to, python3 with `-X faulthandler`; cc1 always does. Where kiln can be told to be exact from the start
-(`--exact`), all of them run that way too."""
-import subprocess
-
+catch it when they are told to, python3 with `-X faulthandler`; cc1 always does. All of them also run with `--exact`."""
 import debian
 import kernels as c_kernels
 from measure import Figure, Job, Section, cell, geometric_mean, run, table, worst
@@ -11,11 +8,7 @@ from measure import Figure, Job, Section, cell, geometric_mean, run, table, wors
 PERCENT, MOST = 20, 1.3
 
 
-def can_be_told(kiln, hello):
-    return subprocess.run([*kiln, "--exact", hello], capture_output=True).returncode == 0
-
-
-def jobs(options, ways, kernels, told):
+def jobs(options, ways, kernels):
     kiln, percent, made = ways["kiln"], min(options.percent, PERCENT), []
     for kernel in kernels:
         plain, handler = (c_kernels.command(kernel, "kiln", kiln, percent, *more)[0] for more in ([], ["handler"]))
@@ -32,25 +25,22 @@ def jobs(options, ways, kernels, told):
                                 environments=dict.fromkeys(("handler", "exact"), debian.COMMON)))
     except RuntimeError as error:
         print(f"left out: {error}", flush=True)
-    if told:
-        for job in made:
-            whole = job.commands.get("kiln", job.commands["handler"])
-            job.commands["exact"] = [*kiln, "--exact", *whole[len(kiln):]]
+    for job in made:
+        whole = job.commands.get("kiln", job.commands["handler"])
+        job.commands["exact"] = [*kiln, "--exact", *whole[len(kiln):]]
     return made
 
 
-def measure(options, launch, ways, programs, kernels):
-    told = can_be_told(ways["kiln"], programs["hello"].binary("riscv64"))
-    selected, names = jobs(options, ways, kernels, told), ["kiln", "handler", *(["exact"] if told else [])]
+def measure(options, launch, ways, kernels):
+    selected, names = jobs(options, ways, kernels), ["kiln", "handler", "exact"]
     samples = run("exact", selected, names, options.rounds, launch)
     rows = [[job.name, *(cell(samples.median(job, way)) for way in names), cell(samples.ratio(job, "handler", "kiln"), 3),
-             *([cell(samples.ratio(job, "exact", "kiln"), 3)] if told else []), cell(samples.spread(job, "handler"), 0, " %")]
+             cell(samples.ratio(job, "exact", "kiln"), 3), cell(samples.spread(job, "handler"), 0, " %")]
             for job in selected]
     mean = geometric_mean([samples.ratio(job, "handler", "kiln") for job in selected])
     slowest = worst(selected, lambda job: samples.ratio(job, "handler", "kiln"))
-    lines = ["CPU seconds of the process tree (medians). `kiln`: nobody catches SIGSEGV; `handler`: the program does"
-             + ("; `exact`: `--exact`." if told else "; this kiln cannot be told to be exact from the start."), ""]
-    lines += table(["program", *(f"{way} s" for way in names), "handler/kiln", *(["exact/kiln"] if told else []), "spread"], rows)
+    lines = ["CPU seconds of the process tree (medians). `kiln`: nobody catches SIGSEGV; `handler`: the program does; `exact`: `--exact`.", ""]
+    lines += table(["program", *(f"{way} s" for way in names), "handler/kiln", "exact/kiln", "spread"], rows)
     return Section("exact", "Exact mode", lines, samples.data(), samples.failures, figures=[
         Figure("with a SIGSEGV handler, times without, geometric mean", mean, most=MOST),
         Figure(f"with a SIGSEGV handler, times without, the worst ({slowest[1]})", slowest[0], most=MOST)])

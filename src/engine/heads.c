@@ -38,8 +38,7 @@ void head_count(Engine *engine, Block *block) {
         block->counter_code = code;
         perf_counter(engine, block);
     }
-    if (block->hot.state == HOT_NONE) hot_state_change(&block->hot.state, HOT_NONE, HOT_ACTIVE);
-    if (!hot_state_change(&block->hot.state, HOT_ACTIVE, HOT_TRACE_HEAD)) return;
+    if (!hot_state_to_head(&block->hot.state)) return;
     uint32_t threshold = block->hot.threshold < INT32_MAX ? block->hot.threshold : INT32_MAX;
     __atomic_store_n(block->counter->counter, (int32_t)threshold - 1, __ATOMIC_RELAXED);
     block->entry = block->counter_code;

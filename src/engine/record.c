@@ -177,8 +177,7 @@ static void make(Recording *r, HotPath *path) {
     Block *head = r->blocks[index_of(r, path->blocks[0])];
     // The head of an inner cycle may have a trace already, or never have counted.
     if (head->trace) return;
-    if (head->hot.state == HOT_NONE) hot_state_change(&head->hot.state, HOT_NONE, HOT_ACTIVE);
-    if (head->hot.state == HOT_ACTIVE) hot_state_change(&head->hot.state, HOT_ACTIVE, HOT_TRACE_HEAD);
+    hot_state_to_head(&head->hot.state);
     if (hot_head_given_up(&head->hot, &engine->options.hot)) return;
     if (path->cut != REASON_NONE) engine->reasons[path->cut]++;
     if (limit_reached(engine)) {

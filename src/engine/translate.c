@@ -199,8 +199,7 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *ma
 
 // Mode block: a trace of its own for each.
 static void trace_of_block(Engine *engine, Block *block) {
-    hot_state_change(&block->hot.state, HOT_NONE, HOT_ACTIVE);
-    hot_state_change(&block->hot.state, HOT_ACTIVE, HOT_TRACE_HEAD);
+    hot_state_to_head(&block->hot.state);
     hot_state_change(&block->hot.state, HOT_TRACE_HEAD, HOT_OPTIMIZED);
     TracePlan plan = {.blocks = malloc(sizeof *plan.blocks), .count = 1, .path = 1, .loop = -1};
     if (!plan.blocks) fatal("out of memory for a path");

@@ -30,6 +30,11 @@ bool hot_state_change(HotState *state, HotState from, HotState to) {
     return __atomic_compare_exchange_n(state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
+bool hot_state_to_head(HotState *state) {
+    hot_state_change(state, HOT_NONE, HOT_ACTIVE);
+    return hot_state_change(state, HOT_ACTIVE, HOT_TRACE_HEAD);
+}
+
 const char *hot_state_name(HotState state) {
     static const char *const names[HOT_STATE_COUNT] = {"none", "active", "trace-head", "optimized", "invalid"};
     return state < HOT_STATE_COUNT ? names[state] : "";

@@ -70,6 +70,8 @@ typedef enum __attribute__((packed)) HotState {
 bool hot_state_allowed(HotState from, HotState to);
 // By compare-and-swap. False: the state is not `from` any more, and nothing was changed. The transition must be an allowed one.
 bool hot_state_change(HotState *state, HotState from, HotState to);
+// From HOT_NONE or HOT_ACTIVE to HOT_TRACE_HEAD. False: it was in another state, and nothing was changed.
+bool hot_state_to_head(HotState *state);
 const char *hot_state_name(HotState state);
 
 typedef struct HotHead {

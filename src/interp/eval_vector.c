@@ -6,6 +6,7 @@
 // (eval_permute.c) or bits; here it counts as 3.
 #include <string.h>
 #include "interp/eval.h"
+#include "ir/fold.h"
 
 // ---- lanes --------------------------------------------------------------------------------------
 U128 lane_unsigned(const KirValue *v, unsigned size, unsigned index) {
@@ -189,25 +190,9 @@ KirValue kir_eval_VSLI(const Eval *v) { return insert_shifted(v, true); }
 KirValue kir_eval_VSRI(const Eval *v) { return insert_shifted(v, false); }
 
 // ---- comparison ---------------------------------------------------------------------------------
-static bool holds(KirCond cond, U128 x, U128 y, S128 sx, S128 sy) {
-    switch (cond) {
-    case KIR_EQ: return x == y;
-    case KIR_NE: return x != y;
-    case KIR_LTS: return sx < sy;
-    case KIR_LES: return sx <= sy;
-    case KIR_GTS: return sx > sy;
-    case KIR_GES: return sx >= sy;
-    case KIR_LTU: return x < y;
-    case KIR_LEU: return x <= y;
-    case KIR_GTU: return x > y;
-    case KIR_GEU: return x >= y;
-    }
-    return false;
-}
 static S128 compare(const Eval *v, S128 a, S128 b) {
-    unsigned spare = 128 - lane_bits(v);
-    U128 x = (U128)a << spare, y = (U128)b << spare; // order is the same with the lanes at the top
-    return -(S128)holds((KirCond)v->insn->c, x, y, (S128)x, (S128)y);
+    uint64_t lane = (uint64_t)(power(lane_bits(v)) - 1);
+    return -(S128)kir_eval_cond((KirCond)v->insn->c, lane_bits(v), (uint64_t)a & lane, (uint64_t)b & lane);
 }
 static S128 test(const Eval *v, S128 a, S128 b) { return -(S128)((a & b) != 0); }
 KirValue kir_eval_VCMP(const Eval *v) { return each_lane(v, compare); }
