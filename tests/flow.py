@@ -12,15 +12,10 @@ again the sum of all at its end.
 Each program runs in some of the ways, the next program in the next ones, so that all have their turn; with --long in all."""
 import argparse
 import random
-import shutil
 import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import support
 
-LEVELS = ["-O0", "-O1", "-O2", "-O3", "-Os"]
 WAYS_EACH = 4
 
 PREFIX = """// %(name)s
@@ -146,10 +141,14 @@ class Writer:
         return "\n".join(parts) + SUFFIX % {"seed": self.seed, "phases": 4, "fuel": self.rng.choice((4000, 20000, 100000))}
 
 
+def level(seed):
+    return support.LEVELS[seed % len(support.LEVELS)]
+
+
 def prepare(seed, folder):
     source, native, guest = folder / f"{seed}.c", folder / f"{seed}.native", folder / f"{seed}.riscv64"
     source.write_text(Writer(seed).program())
-    flags = ["-w", "-fno-strict-aliasing", LEVELS[seed % len(LEVELS)]]
+    flags = ["-w", "-fno-strict-aliasing", level(seed)]
     error = support.compile_c(source, native, "native", flags) or support.compile_c(source, guest, "riscv64", flags)
     if error:
         raise RuntimeError(error)
@@ -160,11 +159,7 @@ def prepare(seed, folder):
 
 
 def check(seed, args, folder):
-    """[(way, error text or '')]."""
-    try:
-        guest, expected = prepare(seed, folder)
-    except RuntimeError as error:
-        return [("build", str(error))]
+    guest, expected = prepare(seed, folder)
     names = list(args.ways)
     if not args.long:
         first = seed * WAYS_EACH
@@ -176,39 +171,14 @@ def check(seed, args, folder):
     return outcomes
 
 
-def run_seed(seed, args, folder):
-    outcomes = check(seed, args, folder)
-    bad = [(way, text) for way, text in outcomes if text]
-    for path in folder.glob(f"{seed}.*"):
-        if bad and args.keep:
-            args.keep.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, args.keep)
-        path.unlink()
-    for way, text in bad:
-        print(f"FAIL seed {seed} ({LEVELS[seed % len(LEVELS)]}, {way}): {text}", flush=True)
-    return outcomes
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kiln", required=True, help="`qemu-riscv64` checks the test itself")
-    parser.add_argument("--count", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=1, help="the first one")
-    parser.add_argument("--jobs", type=int, default=2)
+    support.random_arguments(parser, 12)
     parser.add_argument("--ways", default=",".join(support.WAYS))
     parser.add_argument("--long", action="store_true", help="every program in every way")
-    parser.add_argument("--keep", type=Path, help="where the files of failing seeds go")
     args = parser.parse_args()
-    args.ways = {"qemu": [args.kiln]} if "qemu" in args.kiln else support.ways(args.kiln, args.ways.split(","))
-    counts, failed = {}, 0
-    with tempfile.TemporaryDirectory(prefix="kiln-flow-") as name, ThreadPoolExecutor(args.jobs) as pool:
-        for outcomes in pool.map(lambda s: run_seed(s, args, Path(name)), range(args.seed, args.seed + args.count)):
-            for way, text in outcomes:
-                counts[way] = counts.get(way, 0) + (not text)
-                failed += bool(text)
-    print(f"{args.count} programs: " + ", ".join(f"{way} {n}" for way, n in counts.items()))
-    print(f"{sum(counts.values())} passed, {failed} failed")
-    return 1 if failed else 0
+    args.ways = support.ways_of(args.kiln, args.ways.split(","))
+    return support.run_random_programs(args, level, lambda seed, folder: check(seed, args, folder))
 
 
 sys.exit(main())

@@ -2,8 +2,11 @@
 """What the test programs of this folder share: running commands under a time limit, building guest programs, counting."""
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,3 +119,66 @@ def compile_c(source, target, machine, flags, timeout=120):
 def ways(kiln, names=TIERS, options=()):
     """{name: command prefix} of ways to run a riscv64 program under kiln."""
     return {name: [str(kiln), *WAYS[name], *options] for name in names}
+
+
+# ---- random programs -----------------------------------------------------------------------------------------------------
+
+LEVELS = ["-O0", "-O1", "-O2", "-O3", "-Os"]
+
+
+class Skipped(Exception):
+    """This seed's program is of no use."""
+
+
+def random_arguments(parser, count):
+    """What tests of random programs have in common."""
+    parser.add_argument("--kiln", required=True, help="`qemu-riscv64` checks the test itself")
+    parser.add_argument("--count", type=int, default=count)
+    parser.add_argument("--seed", type=int, default=1, help="the first one")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="where the files of failing seeds go")
+
+
+def ways_of(kiln, names):
+    """{way: command prefix}; of qemu there is one."""
+    return {"qemu": [kiln]} if "qemu" in kiln else ways(kiln, names)
+
+
+def run_seed(seed, args, folder, level, check):
+    """check(seed, folder) -> [(way, error text or '')]; None for a seed that was passed over."""
+    try:
+        outcomes = check(seed, folder)
+    except Skipped:
+        outcomes = None
+    except RuntimeError as error:
+        outcomes = [("build", str(error))]
+    bad = [(way, text) for way, text in outcomes or [] if text]
+    for path in folder.glob(f"{seed}.*"):
+        if bad and args.keep:
+            args.keep.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, args.keep)
+        path.unlink()
+    for way, text in bad:
+        print(f"FAIL seed {seed} ({level(seed)}, {way}): {text}", flush=True)
+    return outcomes
+
+
+def run_random_programs(args, level, check):
+    """The programs of as many seeds as asked for; prints what ran, and the closing line. Returns the exit code."""
+    counts, done, skipped, failed, seed = {}, 0, 0, 0, args.seed
+    with tempfile.TemporaryDirectory(prefix="kiln-random-") as name, ThreadPoolExecutor(args.jobs) as pool:
+        while done < args.count and skipped <= 3 * args.count + 50:
+            batch = range(seed, seed + min(50, args.count - done))
+            seed = batch.stop
+            for outcomes in pool.map(lambda s: run_seed(s, args, Path(name), level, check), batch):
+                done += outcomes is not None
+                skipped += outcomes is None
+                for way, text in outcomes or []:
+                    counts[way] = counts.get(way, 0) + (not text)
+                    failed += bool(text)
+    if done < args.count:
+        print(f"FAIL {skipped} seeds passed over: the generator or the compiler does not work")
+        failed += 1
+    print(f"{done} programs, {skipped} seeds passed over; " + ", ".join(f"{way} {n} ok" for way, n in counts.items() if n))
+    print(f"{sum(counts.values())} passed, {failed} failed")
+    return 1 if failed else 0
