@@ -51,12 +51,18 @@ static unsigned known_successors(void *context, uint32_t id, uint32_t *out, unsi
     return count;
 }
 
-// Adds what NETPlus knows by now: a trace that asks for its second form has run for a while.
-static void widen(Engine *engine, Trace *trace) {
+// The trace's path with what NETPlus knows by now.
+static HotPath region_of(Engine *engine, const Trace *trace) {
     const TracePlan *plan = &trace->plan;
     HotPath path = {.count = plan->path, .loop = plan->loop, .shape = (HotShape)plan->shape};
     for (uint32_t i = 0; i < plan->path; i++) path.blocks[i] = plan->blocks[i]->id;
     hot_netplus(&path, &engine->options.hot, plan->blocks[0]->annotated, known_successors, engine);
+    return path;
+}
+
+// A trace that asks for its second form has run for a while.
+static void widen(Engine *engine, Trace *trace) {
+    HotPath path = region_of(engine, trace);
     Block *added[HOT_MAX_BLOCKS];
     for (uint32_t i = 0; i < path.added; i++) added[i] = block_by_id(&engine->blocks, path.blocks[path.count + i]);
     trace_widen(trace, added, path.added);
@@ -345,17 +351,21 @@ void trace_arm(Engine *engine, Trace *trace) {
 }
 
 // It looks at what has run, not at the last few executions: of a loop that is entered once in a thousand rounds those may all have been left.
-static void take_tallies(Trace *trace) {
+// A loop that is left by ways that come back to it goes round all the same, and will stay in its second form.
+static void take_tallies(Engine *engine, Trace *trace) {
     trace->entered += trace->armed;
     trace->ended += *trace->counter->ends;
     *trace->counter->ends = 0;
-    trace->executions = trace->entered * trace->rounds;
+    uint64_t left = trace->entered > trace->ended ? trace->entered - trace->ended : 0;
+    trace->executions = trace->ended * trace->rounds + left * ((trace->rounds + 1) / 2);
     trace->completed = trace->entered ? (uint32_t)(trace->ended * 100 / trace->entered) : 100;
+    bool early = trace->completed < engine->options.hot.completed;
+    if (early && trace->plan.loop >= 0 && region_of(engine, trace).added) trace->completed = 100;
 }
 
 void trace_counted(Engine *engine, Trace *trace) {
     uint64_t id = trace->id, epoch = engine->epoch;
-    take_tallies(trace);
+    take_tallies(engine, trace);
     if (!trace->live) { // entered through an old entry of a cache
         trace->wish = TRACE_REFUSED;
     } else {
