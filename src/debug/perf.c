@@ -206,7 +206,7 @@ void perf_counter(const Engine *engine, const Block *block) {
     if (!is_wanted()) return;
     put_place(engine, place, sizeof place, block->pc);
     snprintf(name, sizeof name, "count %s", place);
-    HostCompiled code = {.code = block->counter_code, .size = (uint32_t)(engine->memory.code_next - block->counter_code)};
+    HostCompiled code = {.code = block->counter->code, .size = (uint32_t)(engine->memory.code_next - block->counter->code)};
     put_code(engine, &code, name);
 }
 

@@ -115,7 +115,7 @@ static void find_edges(const Engine *engine, ReportTrace *r, const Trace *trace,
     add_edge(out, join >= 0 ? join : next);
     for (uint32_t e = 0; join < 0 && second && engine->options.hot.netplus && e < block->host.exit_count; e++) {
         const ExitRecord *exit = block->host.exits[e];
-        if (exit->jump && exit->exit.hint != KIR_JUMP_CALL) add_edge(out, index_of_pc(plan, exit->exit.target));
+        if (exit->jump && exit->hint != KIR_JUMP_CALL) add_edge(out, index_of_pc(plan, exit->target));
     }
 }
 

@@ -73,7 +73,7 @@ static void rehash(BlockTable *table) {
     BlockSlots *old = table->slots;
     uint32_t valid = 0;
     for (uint32_t i = 0; i < old->capacity; i++) valid += old->at[i].block && !old->at[i].block->invalid;
-    bool full = valid * 4 > old->capacity; // else most of it are invalid blocks
+    bool full = valid * 8 > old->capacity * 3; // else most of it are invalid blocks
     BlockSlots *bigger = new_slots(full ? old->capacity * 2 : old->capacity, table->shared ? old : old->older);
     table->used = 0;
     for (uint32_t i = 0; i < old->capacity; i++)
@@ -85,10 +85,12 @@ static void rehash(BlockTable *table) {
 static void append(BlockTable *table, Block *block) {
     BlockList *list = table->by_address;
     if (list->count == list->room) {
-        list = new_list(list->room * 2, list);
-        list->count = list->older->count;
-        memcpy(list->at, list->older->at, list->count * sizeof *list->at);
+        BlockList *full = list;
+        list = new_list(full->room * 2, table->shared ? full : full->older);
+        list->count = full->count;
+        memcpy(list->at, full->at, list->count * sizeof *list->at);
         __atomic_store_n(&table->by_address, list, __ATOMIC_RELEASE);
+        if (!table->shared) free(full);
     }
     list->at[list->count] = block;
     __atomic_store_n(&list->count, list->count + 1, __ATOMIC_RELEASE);
@@ -108,7 +110,7 @@ Block *block_by_id(const BlockTable *table, uint32_t id) {
 
 void block_insert(BlockTable *table, Block *block) {
     block->id = table->by_address->count;
-    if (table->used * 2 >= table->slots->capacity) rehash(table);
+    if (table->used >= table->slots->capacity / 4 * 3) rehash(table);
     append(table, block);
     uint64_t first = block->pc >> GUEST_PAGE_BITS, last = (block->pc + block->guest_bytes - 1) >> GUEST_PAGE_BITS;
     if (block->guest_bytes == 0) last = first;

@@ -12,32 +12,32 @@
 #include "hot/hot.h"
 
 struct Block {
-    uint32_t id; // what the hot-path engine knows it by: counts from 0 since the last time all were forgotten
+    // What looking it up and going on in it takes stands together.
     uint64_t pc;
     uint32_t mode;
-    uint32_t guest_bytes, guest_insns;
-    bool invalid; // its code changed: not in the table any more, never linked to again
-    bool changed; // listed by engine_code_changed: about to become invalid
-    Block *next_changed;
-    HostCompiled host;    // fast tier
-    const KirBlock *kir;  // interpreter
-    ExitRecord *incoming; // exits of other blocks that are linked to this one
-    const uint8_t *code;  // the bytes it was made of, if they may change (engine/code.c)
+    uint32_t id; // what the hot-path engine knows it by: counts from 0 since the last time all were forgotten
     // Traces (trace.h). Whoever enters the block does so at `entry`: its own code, a counter in front of it, or a trace.
     const uint8_t *entry;
-    HeadRecord *counter; // NULL: it has never counted
-    uint8_t *counter_code;
-    struct Trace *trace; // that begins here and is in use
+    ExitRecord *incoming; // exits of other blocks that are linked to this one
     HotHead hot;
     uint8_t sightings; // how often the engine has met it (entered it, linked an exit to it), as far as it matters
+    bool invalid;      // its code changed: not in the table any more, never linked to again
+    bool changed;      // listed by engine_code_changed: about to become invalid
     bool loop_head;    // of an O-shaped trace, or annotated
     bool annotated;
-    bool is_trace;               // it is the code of a trace
-    struct TraceLink *in_traces; // the traces that contain it
+    bool is_trace; // it is the code of a trace
     // Its final indirect jump, as recordings have seen it: where it led to, how often in a row, and whether it has led elsewhere too.
-    uint64_t target;
     uint8_t target_samples;
     bool many_targets;
+    uint64_t target;
+    uint32_t guest_bytes, guest_insns;
+    HostCompiled host;           // fast tier
+    const KirBlock *kir;         // interpreter
+    const uint8_t *code;         // the bytes it was made of, if they may change (engine/code.c)
+    HeadRecord *counter;         // NULL: it has never counted
+    struct Trace *trace;         // that begins here and is in use
+    struct TraceLink *in_traces; // the traces that contain it
+    Block *next_changed;
 };
 
 typedef struct PageEntry PageEntry;

@@ -35,11 +35,11 @@ void count_take_exits(Engine *engine, const Trace *trace) {
     }
     for (uint32_t i = 0; i < host->exit_count; i++) {
         const CountedExit *exit = (const CountedExit *)host->exits[i];
-        counted->exits[i] = (ExitSum){.target = exit->record.exit.target,
+        counted->exits[i] = (ExitSum){.target = exit->record.target,
                                       .count = exit->count,
                                       .block = block_of(trace, exit->part),
-                                      .kind = exit->record.exit.kind,
-                                      .polls = exit->record.exit.kind == KIR_EXIT_DIRECT && !exit->record.jump};
+                                      .kind = exit->record.kind,
+                                      .polls = exit->record.kind == KIR_EXIT_DIRECT && !exit->record.jump};
     }
 }
 

@@ -138,10 +138,10 @@ static void raise_exception(Cpu *cpu, KirException code) {
 // The block that comes next, where that is known; the caller may go on there as long as it stays inside.
 static Block *left_by_record(Cpu *cpu, ExitRecord *record) {
     Engine *engine = cpu->engine;
-    cpu->pc = record->exit.target;
-    if (record->exit.kind == KIR_EXIT_EXCEPTION) {
-        if (record->exit.code == KIR_EXC_MISALIGNED_ADDRESS) cpu->fault.address = cpu->fault_address;
-        raise_exception(cpu, (KirException)record->exit.code);
+    cpu->pc = record->target;
+    if (record->kind == KIR_EXIT_EXCEPTION) {
+        if (record->code == KIR_EXC_MISALIGNED_ADDRESS) cpu->fault.address = cpu->fault_address;
+        raise_exception(cpu, (KirException)record->code);
         return NULL;
     }
     if (!record->jump || cpu->poll) return NULL;
@@ -191,7 +191,7 @@ static void count_way_out(Counters *c, const void *record) {
     if (!record || record == HOST_EXIT_RETURN) counter = &c->left_indirect;
     else if (record == HOST_EXIT_FAULT || record == HOST_EXIT_RAISED) counter = &c->left_fault;
     else if (is_head(record)) counter = &c->left_counted;
-    else if (((const ExitRecord *)record)->exit.kind == KIR_EXIT_EXCEPTION) counter = &c->left_exception;
+    else if (((const ExitRecord *)record)->kind == KIR_EXIT_EXCEPTION) counter = &c->left_exception;
     count_more(counter, 1);
 }
 

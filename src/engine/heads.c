@@ -17,7 +17,7 @@
 
 void head_relink(Engine *engine, Block *block) {
     for (ExitRecord *record = block->incoming; record; record = record->next)
-        host_patch(&engine->memory, record->jump, block->entry);
+        host_patch(&engine->memory, record_jump(record), block->entry);
 }
 
 // The engine's blocks alone: a trace has been entered through its head.
@@ -32,16 +32,15 @@ void head_count(Engine *engine, Block *block) {
         int32_t *tally = (int32_t *)code_tally_alloc(&engine->memory);
         if (!counter || !tally) return;
         *counter = (HeadRecord){.counter = tally, .owner = block};
-        uint8_t *code = host_write_counter(engine->host, &engine->memory, counter, block->host.code);
-        if (!code) return;
+        counter->code = host_write_counter(engine->host, &engine->memory, counter, block->host.code);
+        if (!counter->code) return;
         block->counter = counter;
-        block->counter_code = code;
         perf_counter(engine, block);
     }
     if (!hot_state_to_head(&block->hot.state)) return;
     uint32_t threshold = block->hot.threshold < INT32_MAX ? block->hot.threshold : INT32_MAX;
     __atomic_store_n(block->counter->counter, (int32_t)threshold - 1, __ATOMIC_RELAXED);
-    block->entry = block->counter_code;
+    block->entry = block->counter->code;
     head_relink(engine, block);
     engine->counters.heads++;
 }
@@ -81,7 +80,7 @@ static bool begin_recording(Engine *engine, Block *block) {
     uint64_t epoch = engine->block_epoch;
     world_lock(engine);
     bool mine = engine->block_epoch == epoch && !block->invalid && block->hot.state == HOT_TRACE_HEAD &&
-                block->entry == block->counter_code;
+                block->entry == block->counter->code;
     if (mine) {
         block->entry = block->host.code;
         head_relink(engine, block);

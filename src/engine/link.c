@@ -11,7 +11,7 @@ static void link_locked(Engine *engine, ExitRecord *record, Block *target) {
     record->linked = target;
     record->next = target->incoming;
     target->incoming = record;
-    host_patch(&engine->memory, record->jump, target->entry);
+    host_patch(&engine->memory, record_jump(record), target->entry);
     engine->counters.links_patched++;
 }
 
@@ -29,7 +29,7 @@ void unlink_incoming(Engine *engine, Block *block) {
         next = record->next;
         record->linked = NULL;
         record->next = NULL;
-        host_patch(&engine->memory, record->jump, record->stub);
+        host_patch(&engine->memory, record_jump(record), record_stub(record));
         engine->counters.links_unpatched++;
     }
     block->incoming = NULL;

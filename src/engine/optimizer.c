@@ -35,7 +35,7 @@ uint32_t engine_assumptions(const Engine *engine) {
 
 // ---- side ways -----------------------------------------------------------------------------------------------------------------------
 // What a call leads to is another function: no side way goes there.
-static bool may_be_side_way(const KirExit *exit) { return exit->kind == KIR_EXIT_DIRECT && exit->hint != KIR_JUMP_CALL; }
+static bool may_be_side_way(uint8_t kind, uint8_t hint) { return kind == KIR_EXIT_DIRECT && hint != KIR_JUMP_CALL; }
 
 // A block that a direct exit leads to has been executed if it is there.
 static unsigned known_successors(void *context, uint32_t id, uint32_t *out, unsigned room) {
@@ -43,8 +43,8 @@ static unsigned known_successors(void *context, uint32_t id, uint32_t *out, unsi
     const Block *block = block_by_id(&engine->blocks, id);
     unsigned count = 0;
     for (uint32_t i = 0; block && i < block->host.exit_count && count < room; i++) {
-        const KirExit *exit = &block->host.exits[i]->exit;
-        if (!may_be_side_way(exit)) continue;
+        const ExitRecord *exit = block->host.exits[i];
+        if (!may_be_side_way(exit->kind, exit->hint)) continue;
         const Block *to = block_find(&engine->blocks, exit->target, block->mode);
         if (to) out[count++] = to->id;
     }
@@ -88,7 +88,7 @@ static void describe_block(TraceBlock *out, Arena *arena, const TracePlan *plan,
         next[exit] = TRACE_LEAVES;
         if (kir->exits[exit].kind != KIR_EXIT_DIRECT) continue;
         int32_t target = index_of_pc(plan, kir->exits[exit].target);
-        if (target == expected || (inside && may_be_side_way(&kir->exits[exit]))) next[exit] = target;
+        if (target == expected || (inside && may_be_side_way(kir->exits[exit].kind, kir->exits[exit].hint))) next[exit] = target;
     }
     out->next = next;
     out->next_indirect = kir->insns[kir->count - 1].op == KIR_EXIT_IND ? expected : TRACE_LEAVES;

@@ -12,14 +12,27 @@
 #include "ir/request.h"
 
 // How one block is left, made for each jump out of it. Lies in the data arena, so that exit stubs can name it.
+// There are as many of them as blocks, and half as many again: addresses of code, which is never far, are distances from the record.
 typedef struct ExitRecord {
-    KirExit exit;
-    Block *block;            // the block that is left
-    uint8_t *jump;           // the 4-byte displacement to patch when the target is known; NULL: never linked
-    uint8_t *stub;           // what the displacement leads to when unlinked
-    Block *linked;           // the target it is linked to, or NULL
-    struct ExitRecord *next; // in linked->incoming
+    uint64_t target;          // guest pc
+    uint8_t kind, code, hint; // as in KirExit
+    int32_t jump;             // the 4-byte displacement to patch when the target is known; 0: never linked
+    int32_t stub;             // what the displacement leads to when unlinked
+    Block *block;             // the block that is left
+    Block *linked;            // the target it is linked to, or NULL
+    struct ExitRecord *next;  // in linked->incoming
 } ExitRecord;
+
+static inline void record_describe(ExitRecord *record, const KirExit *exit) {
+    record->target = exit->target;
+    record->kind = exit->kind;
+    record->code = exit->code;
+    record->hint = exit->hint;
+}
+static inline uint8_t *record_jump(const ExitRecord *record) { return (uint8_t *)record + record->jump; }
+static inline uint8_t *record_stub(const ExitRecord *record) { return (uint8_t *)record + record->stub; }
+static inline void record_set_jump(ExitRecord *record, const uint8_t *jump) { record->jump = (int32_t)(jump - (uint8_t *)record); }
+static inline void record_set_stub(ExitRecord *record, const uint8_t *stub) { record->stub = (int32_t)(stub - (uint8_t *)record); }
 
 // What the exits of traces are where executions are counted (EngineOptions.count). `part`: how many of the code's COUNTs stand before
 // it; in the second form, one more than the block's number.
@@ -35,6 +48,7 @@ typedef struct CountedExit {
 typedef struct HeadRecord {
     int32_t *counter;
     uint32_t *ends; // first form of a trace: how often it came to its last exit
+    uint8_t *code;  // of a block: where it counts and goes on at the block's own code
     bool of_trace;
     void *owner; // Block, or Trace if of_trace
 } HeadRecord;
@@ -54,11 +68,12 @@ typedef struct HostFaultEntry {
 
 // One host instruction that may fault on behalf of the guest instruction at `pc`.
 typedef struct HostFault {
-    uint32_t offset; // of the host instruction in the block's code
-    uint32_t first_entry, entry_count;
+    uint32_t offset : 31;      // of the host instruction in the block's code
+    uint32_t lists_pinned : 1; // pinned globals are at home too, unless an entry says otherwise; else they are in their registers
+    uint32_t first_entry : 22, entry_count : 10;
     uint64_t pc;
-    bool lists_pinned; // pinned globals are at home too, unless an entry says otherwise; else they are in their registers
 } HostFault;
+enum { HOST_MOST_ENTRIES = 1 << 22 }; // of all faults of a block or trace
 
 // Room for code and the data it refers to; the engine hands pieces of it to the emitter.
 typedef struct CodeMemory {
@@ -75,15 +90,12 @@ uint32_t *code_tally_alloc(CodeMemory *memory);
 
 typedef struct HostCompiled {
     uint8_t *code;
-    uint32_t size;
     HostFault *faults; // sorted by offset; in the block's translation arena
-    uint32_t fault_count;
     HostFaultEntry *entries;
-    uint32_t entry_count;
     ExitRecord **exits;
-    uint32_t exit_count;
     uint8_t *ends; // counts HeadRecord.ends; NULL: nothing does
-    uint32_t fallbacks, helper_calls;
+    uint32_t size, fault_count, entry_count, exit_count;
+    uint16_t fallbacks, helper_calls;
     bool too_complex; // when host_compile failed: the block must be made shorter
 } HostCompiled;
 

@@ -68,8 +68,8 @@ InterpOutcome fast_tier_run(Engine *engine, Cpu *cpu, const KirBlock *kir, KirEx
         return INTERP_EXCEPTION;
     }
     const ExitRecord *record = left;
-    cpu->pc = record->exit.target;
-    if (record->exit.kind != KIR_EXIT_EXCEPTION) return INTERP_CONTINUE;
-    *code = (KirException)record->exit.code;
+    cpu->pc = record->target;
+    if (record->kind != KIR_EXIT_EXCEPTION) return INTERP_CONTINUE;
+    *code = (KirException)record->code;
     return INTERP_EXCEPTION;
 }

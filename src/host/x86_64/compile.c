@@ -40,6 +40,7 @@ void *grow(Emit *e, void *array, uint32_t count, uint32_t *capacity, size_t size
 }
 
 static void collect_entry(Emit *e, const KirFaultEntry *from) {
+    if (e->entry_count + 1 >= HOST_MOST_ENTRIES) e->too_complex = true;
     e->entries = grow(e, e->entries, e->entry_count, &e->entry_capacity, sizeof *e->entries);
     HostFaultEntry *entry = &e->entries[e->entry_count++];
     *entry = (HostFaultEntry){.global = from->global};
@@ -81,15 +82,17 @@ void fault_collect(Emit *e) {
 
 void fault_here(Emit *e) {
     e->faults = grow(e, e->faults, e->fault_count, &e->fault_capacity, sizeof *e->faults);
-    e->faults[e->fault_count++] = (HostFault){
-        .offset = (uint32_t)(e->c.p - e->start), .first_entry = e->fault_first, .entry_count = e->fault_entries, .pc = e->insn_pc};
+    e->faults[e->fault_count++] = (HostFault){.offset = (uint32_t)(e->c.p - e->start) & INT32_MAX,
+                                              .first_entry = e->fault_first & (HOST_MOST_ENTRIES - 1),
+                                              .entry_count = e->fault_entries & 1023,
+                                              .pc = e->insn_pc};
 }
 
 // ---- exits ------------------------------------------------------------------------------------------------------------------
 static void cold_exit(Emit *e, const Cold *cold) {
     ExitRecord *record = (ExitRecord *)(uintptr_t)cold->data;
     if (!record) return;
-    record->stub = e->c.p;
+    record_set_stub(record, e->c.p);
     x_lea(&e->c, 1, RAX, mem_rip(record));
     x_jmp(&e->c, e->host->exit);
 }
@@ -100,7 +103,7 @@ static ExitRecord *new_record(Emit *e, const KirExit *exit) {
         e->c.overflow = true;
         return NULL;
     }
-    record->exit = *exit;
+    record_describe(record, exit);
     if (e->counts_exits) ((CountedExit *)record)->part = e->parts;
     e->exits = grow(e, e->exits, e->exit_count, &e->exit_capacity, sizeof *e->exits);
     e->exits[e->exit_count++] = record;
@@ -136,7 +139,7 @@ static void cold_counted_exit(Emit *e, const Cold *cold) {
     count_exit(e, record);
     align_displacement(e, e->c.p, 1);
     uint8_t *jump = x_jmp(&e->c, NULL);
-    if (cold->regs[0]) record->jump = jump;
+    if (cold->regs[0]) record_set_jump(record, jump);
     x_bind(&e->c, jump, e->c.p);
     cold_exit(e, cold);
 }
@@ -158,7 +161,7 @@ static void exit_jump(Emit *e, const KirExit *exit, uint8_t *from, int cc, bool 
     uint8_t *jump = cc < 0 ? x_jmp(&e->c, NULL) : x_jcc(&e->c, (X86Cond)cc, NULL);
     Cold *cold = cold_path(e, cold_exit, jump);
     cold->data = record;
-    if (record && linkable) record->jump = jump;
+    if (record && linkable) record_set_jump(record, jump);
 }
 
 static void exit_always(Emit *e, uint32_t exit_index) { exit_jump(e, &e->kir->exits[exit_index], e->c.p, -1, true); }
@@ -460,8 +463,8 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, const Hea
                           .entry_count = e.entry_count,
                           .exits = e.exits,
                           .exit_count = e.exit_count,
-                          .fallbacks = e.fallbacks,
+                          .fallbacks = (uint16_t)e.fallbacks,
                           .ends = e.ends,
-                          .helper_calls = e.helper_calls};
+                          .helper_calls = (uint16_t)e.helper_calls};
     return true;
 }

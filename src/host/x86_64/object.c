@@ -161,8 +161,8 @@ static bool relocate(const Placing *p, const Elf64_Shdr *target, uint32_t place,
     uint8_t *at = p->start + place + relocation->r_offset;
     uint32_t exit = exit_of_symbol(p, symbol_number);
     if (is_own_jump(p, exit, at, p->start + place, relocation->r_addend)) {
-        p->records[exit]->jump = at;
-        symbol = p->records[exit]->stub;
+        record_set_jump(p->records[exit], at);
+        symbol = record_stub(p->records[exit]);
     }
     int64_t value = symbol - at + relocation->r_addend;
     int32_t displacement = (int32_t)value;
@@ -214,8 +214,8 @@ static bool write_exits(Placing *p, Arena *scratch) {
         ExitRecord *record = p->records[i] = code_data_alloc(p->memory, counts ? sizeof(CountedExit) : sizeof *record);
         if (!record) return false;
         Code c = {.p = p->stubs + i * STUB_BYTES, .end = p->stubs + (i + 1) * STUB_BYTES, .write_delta = p->memory->write_delta};
-        record->exit = p->result->exits[i].exit;
-        record->stub = c.p;
+        record_describe(record, &p->result->exits[i].exit);
+        record_set_stub(record, c.p);
         x_lea(&c, 1, RAX, mem_rip(record));
         x_jmp(&c, p->host->exit);
         size_t slot = slot_bytes(p);
@@ -225,8 +225,8 @@ static bool write_exits(Placing *p, Arena *scratch) {
             counted->part = p->result->exits[i].block + 1;
             x_alu_mi(&c, X_ADD, 1, mem_rip(&counted->count), 1); // 8 bytes
         }
-        uint8_t *displacement = x_jmp(&c, record->stub);
-        if (can_be_linked(&p->result->exits[i])) record->jump = displacement;
+        uint8_t *displacement = x_jmp(&c, record_stub(record));
+        if (can_be_linked(&p->result->exits[i])) record_set_jump(record, displacement);
     }
     return true;
 }
@@ -238,6 +238,7 @@ static bool copy_faults(const Placing *p, Arena *scratch, const uint8_t *code, H
                                      [TRACE_PLACE_STACK] = PLACE_STACK};
     const TraceResult *result = p->result;
     size_t size = (size_t)(p->start + p->size - code);
+    if (result->entry_count >= HOST_MOST_ENTRIES) return false;
     out->entry_count = result->entry_count;
     out->entries = arena_alloc(scratch, (result->entry_count + 1) * sizeof *out->entries);
     for (uint32_t i = 0; i < result->entry_count; i++) {
@@ -250,7 +251,11 @@ static bool copy_faults(const Placing *p, Arena *scratch, const uint8_t *code, H
     for (uint32_t i = 0; i < result->fault_count; i++) {
         const TraceFault *fault = &result->faults[i];
         if (fault->offset >= size || fault->entry_count > MAX_FAULT_ENTRIES) return false;
-        out->faults[i] = (HostFault){fault->offset, fault->first_entry, fault->entry_count, fault->pc, true};
+        out->faults[i] = (HostFault){.offset = fault->offset & INT32_MAX,
+                                     .lists_pinned = true,
+                                     .first_entry = fault->first_entry & (HOST_MOST_ENTRIES - 1),
+                                     .entry_count = fault->entry_count & 1023,
+                                     .pc = fault->pc};
     }
     return true;
 }
