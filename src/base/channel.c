@@ -101,13 +101,13 @@ static int take_descriptor(struct msghdr *message) {
     return taken;
 }
 
-static ssize_t receive_packet(int fd, void *data, size_t size, int *descriptor) {
+static ssize_t receive_packet(int fd, void *data, size_t size, int flags, int *descriptor) {
     struct iovec piece = {data, size};
     Control control;
     struct msghdr message = {
         .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
     ssize_t received;
-    do received = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    do received = recvmsg(fd, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (received < 0 && errno == EINTR);
     *descriptor = received < 0 ? -1 : take_descriptor(&message);
     return received;
@@ -147,7 +147,7 @@ ChannelOutcome channel_receive(int fd, uint8_t **data, size_t *size) {
     uint8_t *bytes = malloc((size_t)length);
     if (!bytes) return CHANNEL_AGAIN;
     int file;
-    ssize_t received = receive_packet(fd, bytes, (size_t)length, &file);
+    ssize_t received = receive_packet(fd, bytes, (size_t)length, 0, &file);
     ChannelOutcome outcome = received > 0 ? CHANNEL_OK : received == 0 ? CHANNEL_BROKEN : outcome_of_errno();
     if (outcome == CHANNEL_OK && file < 0) {
         *data = bytes;
@@ -175,7 +175,7 @@ ChannelOutcome channel_open(int hub, int *fd) {
 ChannelOutcome channel_accept(int hub, int *fd) {
     for (;;) {
         char byte;
-        ssize_t received = receive_packet(hub, &byte, 1, fd);
+        ssize_t received = receive_packet(hub, &byte, 1, 0, fd);
         if (received == 0) {
             if (*fd >= 0) close(*fd);
             return CHANNEL_BROKEN;
@@ -183,4 +183,16 @@ ChannelOutcome channel_accept(int hub, int *fd) {
         if (received < 0) return outcome_of_errno();
         if (*fd >= 0) return CHANNEL_OK; // else a packet that brings nothing: the next one
     }
+}
+
+bool token_put(int mailbox, Token token, int descriptor) {
+    uint8_t byte = (uint8_t)token;
+    return send_packet(mailbox, &byte, 1, descriptor) == 1;
+}
+
+// A hub for which there is no descriptor left is none.
+Token token_look(int mailbox, bool take, int *descriptor) {
+    uint8_t byte;
+    if (receive_packet(mailbox, &byte, 1, take ? 0 : MSG_PEEK, descriptor) != 1) return TOKEN_TAKEN;
+    return byte == TOKEN_HUB && *descriptor < 0 ? TOKEN_NONE : (Token)byte;
 }

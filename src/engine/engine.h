@@ -49,8 +49,8 @@ typedef struct EngineHooks {
     // Name of the guest function at pc for logs, or NULL.
     const char *(*symbol)(uint64_t pc, uint64_t *offset);
     // A socket on which channels to the optimizer can be opened (base/channel.h), which is started if need be; the descriptor stays the
-    // Linux layer's. -1: there is none; less: not now.
-    int (*optimizer_hub)(void);
+    // Linux layer's. -1: there is none; less: not now. `wait`: for another process that is starting it.
+    int (*optimizer_hub)(bool wait);
     // Hides a descriptor from the guest; the variable must stay where it is until close_fd. False: not possible, it was closed.
     bool (*keep_fd)(int *fd);
     void (*close_fd)(int *fd);

@@ -134,11 +134,11 @@ static size_t build_request(Engine *engine, uint64_t id, const TracePlan *plan, 
 
 // ---- the connection ------------------------------------------------------------------------------------------------------------------
 // REASON_NONE: there is a channel.
-static Reason connect_to(Engine *engine) {
+static Reason connect_to(Engine *engine, bool wait) {
     Optimizer *o = &engine->optimizer;
     if (o->absent || !engine->hooks.optimizer_hub) return REASON_NO_OPTIMIZER;
-    int hub = engine->hooks.optimizer_hub();
-    if (hub < -1) return REASON_QUEUE_FULL; // another time
+    int hub = engine->hooks.optimizer_hub(wait);
+    if (hub < -1) return REASON_NOT_NOW;
     if (o->channel >= 0) return REASON_NONE;
     ChannelOutcome outcome = hub < 0 ? CHANNEL_BROKEN : channel_open(hub, &o->channel);
     if (outcome == CHANNEL_AGAIN) return REASON_QUEUE_FULL;
@@ -216,7 +216,7 @@ static bool take_one(Engine *engine) {
 // There may be answers, and this process has the channel: one that shares the memory, but not the descriptors, has not.
 static bool may_take(const Engine *engine) {
     const Optimizer *o = &engine->optimizer;
-    return o->channel >= 0 && o->waiting && engine->hooks.optimizer_hub() >= -1;
+    return o->channel >= 0 && o->waiting && engine->hooks.optimizer_hub(false) >= -1;
 }
 
 void optimizer_take(Engine *engine) {
@@ -236,7 +236,7 @@ static void wait_for_answer(Engine *engine) {
 
 Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_t heat, Counted *counted, bool wait) {
     Optimizer *o = &engine->optimizer;
-    Reason reason = connect_to(engine);
+    Reason reason = connect_to(engine, wait);
     if (reason != REASON_NONE) return reason;
     if (o->waiting >= MOST_WAITING) return REASON_QUEUE_FULL;
     uint8_t *bytes;
@@ -323,7 +323,7 @@ static void ask(Engine *engine, Trace *trace) {
     }
     engine->reasons[reason]++;
     report_refused(engine, id, reason);
-    if (trace) trace->wish = reason == REASON_QUEUE_FULL ? TRACE_NOT_ASKED : TRACE_REFUSED;
+    if (trace) trace->wish = reason == REASON_QUEUE_FULL || reason == REASON_NOT_NOW ? TRACE_NOT_ASKED : TRACE_REFUSED;
 }
 
 void trace_made(Engine *engine, Trace *trace) {

@@ -25,7 +25,7 @@
 #include "ir/kir.h"
 #include "base/reasons.h"
 
-enum { TRACE_MAX_BLOCKS = 256, TRACE_LEAVES = -1 };
+enum { TRACE_MAX_BLOCKS = 256, TRACE_LEAVES = -1, OPTIMIZER_MOST_THREADS = 64 };
 
 // What the process is known to do while the trace is in use.
 enum {

@@ -38,7 +38,8 @@ void log_file_write(int fd, const char *text, size_t size) {
 
 // Nothing is an error to the stream: it would keep what it could not write.
 static ssize_t write_stream(void *cookie, const char *text, size_t size) {
-    log_file_write(*(int *)cookie, text, size);
+    const int *fd = cookie;
+    if (*fd >= 0 && !own_fd_is_given(fd)) log_file_write(*fd, text, size);
     return (ssize_t)size;
 }
 

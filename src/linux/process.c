@@ -24,6 +24,8 @@
 #include "linux/kill.h"
 #include "linux/load_error.h"
 #include "linux/memory.h"
+#include "linux/optimizer.h"
+#include "linux/own_fd.h"
 #include "linux/signal.h"
 #include "linux/stack.h"
 #include "linux/symbols.h"
@@ -191,11 +193,14 @@ static long clone_fork(LinuxThread *t, const CloneRequest *request) {
     long r;
     threads_before_fork(t);
     if (!threads_were_made() || !library_fork(request, &r)) r = host_fork(request);
+    if (r == 0) own_fds_after_fork();
+    if (r >= 0 && (request->flags & CLONE_FILES)) own_fds_fix();
     if (r == 0 && (request->flags & CLONE_FILES)) engine_without_optimizer(t->process->engine);
     threads_after_fork(t, r == 0);
     if (r != 0) return r;
     t->process->shares_memory = false;
     t->killed_as = 0;
+    optimizer_in_child(request->flags & CLONE_NEWPID);
     child_setup(t, request);
     return 0;
 }
@@ -301,13 +306,18 @@ static long run_vfork(VforkChild *child, const CloneRequest *request) {
     return pid < 0 ? -errno : pid;
 }
 
+// The child has this task's thread-local variables, but descriptors of its own unless it shares them.
+static OwnFdState own_fds_before_child(const CloneRequest *request) { return own_fds_copied(!(request->flags & CLONE_FILES)); }
+
 static long clone_vfork(LinuxThread *t, const CloneRequest *request) {
     VforkChild *child = vfork_child_new(t, request);
     if (!child) return -ENOMEM;
     Cpu *cpu = current_cpu;
     kill_may(t, true);
+    OwnFdState descriptors = own_fds_before_child(request);
     long pid = run_vfork(child, request);
     // The child used our thread-local variables.
+    own_fds_restore(descriptors);
     current_cpu = cpu;
     linux_self = t;
     kill_may(t, false);
@@ -319,6 +329,7 @@ static void *stand_in(void *argument) {
     VforkChild *child = argument;
     CloneRequest request = *child->request;
     Beside *beside = child->beside;
+    own_fds_before_child(&request);
     long pid = run_vfork(child, &request);
     current_cpu = NULL;
     linux_self = NULL;
@@ -349,6 +360,7 @@ long process_clone(LinuxThread *t, CloneRequest *request) {
     if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND)) return -EINVAL;
     if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
     if (flags & CLONE_THREAD) return thread_clone(t, request);
+    optimizer_before_process(t->process->engine, !(flags & CLONE_VM));
     if (!(flags & CLONE_VM)) return clone_fork(t, request);
     return (flags & CLONE_VFORK) ? clone_vfork(t, request) : clone_beside(t, request);
 }

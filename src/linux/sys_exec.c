@@ -17,6 +17,7 @@
 #include "linux/handlers.h"
 #include "linux/elf_load.h"
 #include "linux/memory.h"
+#include "linux/optimizer.h"
 #include "linux/own_fd.h"
 #include "linux/path.h"
 #include "linux/process.h"
@@ -27,17 +28,20 @@ enum { EXEC_MAX_STRINGS = 0x7ffffff };
 typedef struct ExecCall {
     int directory, flags;
     uint64_t path_address, argv, envp;
-    char path[PATH_MAX];      // as the guest says it
-    char host_path[PATH_MAX]; // what the host calls it
-    bool by_descriptor;       // AT_EMPTY_PATH: the file is `directory` itself
-    char limits[LIMITS_TEXT]; // for the new Kiln
-    char self_fd[12];         // the same
-    const char *name;         // for the new program: `path` where that still means the same then, else host_path
+    char path[PATH_MAX];                           // as the guest says it
+    char host_path[PATH_MAX];                      // what the host calls it
+    bool by_descriptor;                            // AT_EMPTY_PATH: the file is `directory` itself
+    char limits[LIMITS_TEXT];                      // for the new Kiln
+    char self_fd[12], hub[12], optimizer_file[12]; // the same
+    const char *name; // for the new program: `path` where that still means the same then, else host_path
     ExecTarget target;
 } ExecCall;
 
 // In a new root directory there may be neither /proc nor Kiln: so it is kept open, and handed on to the Kiln that it runs.
 static int self_fd = -1;
+
+// -1 where there is none, or not for this task any more.
+static int kept_self(void) { return own_fd_is_given(&self_fd) ? -1 : self_fd; }
 
 // ---- vectors of strings -----------------------------------------------------------------------------------------------
 
@@ -74,6 +78,15 @@ static size_t count_strings(char **list) {
     return n;
 }
 
+// Tells the new Kiln of a descriptor of this one: the words of the option.
+static size_t hand_over(char **list, char *option, int fd, char text[12]) {
+    if (fd < 0) return 0;
+    snprintf(text, 12, "%d", fd);
+    list[0] = option;
+    list[1] = text;
+    return 2;
+}
+
 // Kiln's own argument vector for the program. The guest's strings are not copied: the host's execve reads them.
 static long kiln_argv(LinuxThread *t, ExecCall *call, char ***out) {
     LinuxProcess *process = t->process;
@@ -81,7 +94,7 @@ static long kiln_argv(LinuxThread *t, ExecCall *call, char ***out) {
     long argc = count_vector(call->argv);
     if (argc < 0) return argc;
     size_t options = count_strings(process->self_options);
-    char **list = vector_memory(t, 1 + options + 8 + target->prefix_count + (size_t)argc + 2);
+    char **list = vector_memory(t, 1 + options + 12 + target->prefix_count + (size_t)argc + 2);
     if (!list) return -ENOMEM;
     uint64_t argv0 = 0;
     if (argc > 0) guest_read(&argv0, call->argv, sizeof argv0);
@@ -92,11 +105,9 @@ static long kiln_argv(LinuxThread *t, ExecCall *call, char ***out) {
         list[n++] = "--limits";
         list[n++] = call->limits;
     }
-    if (self_fd >= 0) {
-        snprintf(call->self_fd, sizeof call->self_fd, "%d", self_fd);
-        list[n++] = "--self-fd";
-        list[n++] = call->self_fd;
-    }
+    n += hand_over(list + n, "--self-fd", kept_self(), call->self_fd);
+    n += hand_over(list + n, "--optimizer-hub", optimizer_handed_hub(), call->hub);
+    n += hand_over(list + n, "--optimizer-file", optimizer_handed_file(), call->optimizer_file);
     list[n++] = "-0";
     list[n++] = target->prefix_count ? target->prefix[0] : argv0 ? (char *)argv0 : "";
     list[n++] = "--";
@@ -176,6 +187,7 @@ static long run_native(LinuxThread *t, const ExecCall *call) {
 
 void exec_keep_self(LinuxProcess *process, int fd) {
     if (self_fd >= 0) return;
+    if (fd < 0 && own_fds_are_a_copy()) return;
     if (fd < 0) fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
     if (fd < 0) fd = open(process->self_path, O_PATH | O_CLOEXEC);
     if (fd < 0) return;
@@ -183,12 +195,17 @@ void exec_keep_self(LinuxProcess *process, int fd) {
     own_fd_keep(&self_fd);
 }
 
-static long run_kept_self(LinuxThread *t, char **argv, uint64_t envp) {
-    int flags = fcntl(self_fd, F_GETFD);
-    fcntl(self_fd, F_SETFD, 0);
-    long r = safe_syscall(t, SYS_execveat, self_fd, "", argv, envp, AT_EMPTY_PATH, 0);
-    fcntl(self_fd, F_SETFD, flags);
-    return r;
+// Descriptors that outlive the execve where `kept`.
+static void keep_over_exec(bool kept) {
+    const int fds[] = {kept_self(), optimizer_handed_hub(), optimizer_handed_file()};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0) fcntl(fds[i], F_SETFD, kept ? 0 : FD_CLOEXEC);
+}
+
+static long run_again(LinuxThread *t, char **argv, uint64_t envp) {
+    if (kept_self() >= 0) return safe_syscall(t, SYS_execveat, self_fd, "", argv, envp, AT_EMPTY_PATH, 0);
+    long r = safe_syscall(t, SYS_execve, "/proc/self/exe", argv, envp, 0, 0, 0);
+    return r == -ENOENT ? safe_syscall(t, SYS_execve, t->process->self_path, argv, envp, 0, 0, 0) : r; // no /proc here
 }
 
 static long run_kiln(LinuxThread *t, ExecCall *call) {
@@ -197,11 +214,9 @@ static long run_kiln(LinuxThread *t, ExecCall *call) {
     if (r < 0) return r;
     signals_leave_for_exec(t);
     engine_write_out();
-    if (self_fd >= 0) r = run_kept_self(t, argv, call->envp);
-    else {
-        r = safe_syscall(t, SYS_execve, "/proc/self/exe", argv, call->envp, 0, 0, 0);
-        if (r == -ENOENT) r = safe_syscall(t, SYS_execve, t->process->self_path, argv, call->envp, 0, 0, 0); // no /proc here
-    }
+    keep_over_exec(true);
+    r = run_again(t, argv, call->envp);
+    keep_over_exec(false);
     signals_return_from_exec(t);
     return r;
 }

@@ -15,6 +15,7 @@
 #include "linux/own_fd.h"
 #include "linux/path.h"
 #include "linux/procfs.h"
+#include "linux/thread.h"
 
 // ---- open --------------------------------------------------------------------------------------------------------------
 
@@ -78,10 +79,7 @@ long sys_dup3(LinuxThread *t, const uint64_t args[6]) {
 }
 
 // Our own are close-on-exec already; else the range is closed in pieces between them.
-long sys_close_range(LinuxThread *t, const uint64_t args[6]) {
-    (void)t;
-    uint32_t first = (uint32_t)args[0], last = (uint32_t)args[1];
-    long flags = (long)(uint32_t)args[2];
+static long close_between_own(uint32_t first, uint32_t last, long flags) {
     int own = first > INT_MAX ? -1 : own_fd_next((int)first);
     if (first > last || own < 0 || (uint32_t)own > last || (flags & CLOSE_RANGE_CLOEXEC))
         return host_syscall(SYS_close_range, (long)first, (long)last, flags, 0, 0, 0);
@@ -92,6 +90,12 @@ long sys_close_range(LinuxThread *t, const uint64_t args[6]) {
     }
     if (first > last || result) return result;
     return host_syscall(SYS_close_range, (long)first, (long)last, flags, 0, 0, 0);
+}
+
+long sys_close_range(LinuxThread *t, const uint64_t args[6]) {
+    long flags = (long)(uint32_t)args[2], result = close_between_own((uint32_t)args[0], (uint32_t)args[1], flags);
+    if (result == 0 && flags & CLOSE_RANGE_UNSHARE) own_fds_copied(thread_shares(t));
+    return result;
 }
 
 // ---- waiting for descriptors ---------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include "linux/handlers.h"
+#include "linux/optimizer.h"
 #include "linux/own_fd.h"
 #include "linux/path.h"
 #include "linux/process.h"
@@ -103,11 +104,13 @@ long sys_readlinkat(LinuxThread *t, const uint64_t args[6]) {
 
 long sys_chroot(LinuxThread *t, const uint64_t args[6]) {
     exec_keep_self(t->process, -1);
+    optimizer_keep_program();
     return host_syscall(SYS_chroot, (long)args[0], 0, 0, 0, 0, 0);
 }
 
 long sys_pivot_root(LinuxThread *t, const uint64_t args[6]) {
     exec_keep_self(t->process, -1);
+    optimizer_keep_program();
     return host_syscall(SYS_pivot_root, (long)args[0], (long)args[1], 0, 0, 0, 0);
 }
 

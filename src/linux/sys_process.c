@@ -10,10 +10,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "linux/handlers.h"
 #include "linux/memory.h"
 #include "linux/optimizer.h"
+#include "linux/own_fd.h"
 #include "linux/process.h"
 #include "linux/thread.h"
 
@@ -61,16 +63,17 @@ long sys_clone3(LinuxThread *t, const uint64_t args[6]) {
 }
 
 long sys_unshare(LinuxThread *t, const uint64_t args[6]) {
+    if (args[0] & CLONE_NEWPID) optimizer_before_reaping(t->process->engine);
     long r = host_syscall(SYS_unshare, args[0], 0, 0, 0, 0, 0);
-    if (r == 0 && args[0] & CLONE_NEWPID) optimizer_namespaces_change();
+    if (r == 0 && args[0] & CLONE_FILES) own_fds_copied(thread_shares(t));
     return r;
 }
 
 // What kind of namespace the descriptor is, its flags need not say.
 long sys_setns(LinuxThread *t, const uint64_t args[6]) {
-    long r = host_syscall(SYS_setns, args[0], args[1], 0, 0, 0, 0);
-    if (r == 0 && (!args[1] || args[1] & CLONE_NEWPID)) optimizer_namespaces_change();
-    return r;
+    if (!args[1] || args[1] & CLONE_NEWPID) optimizer_before_reaping(t->process->engine);
+    if (!args[1] || args[1] & CLONE_NEWNS) optimizer_keep_program();
+    return host_syscall(SYS_setns, args[0], args[1], 0, 0, 0, 0);
 }
 
 // ---- the end, and waiting for it --------------------------------------------------------------------------------------
@@ -78,12 +81,24 @@ long sys_setns(LinuxThread *t, const uint64_t args[6]) {
 long sys_exit(LinuxThread *t, const uint64_t args[6]) { return thread_exit(t, (int)args[0]); }
 long sys_exit_group(LinuxThread *t, const uint64_t args[6]) { process_exit(t, (int)args[0]); }
 
+// Children without a signal are seen by waits that ask for such; a few of those are Kiln's (linux/optimizer.h).
+#define ANY_CHILDREN ((uint64_t)(__WALL | __WCLONE) & UINT32_MAX)
+
 long sys_wait4(LinuxThread *t, const uint64_t args[6]) {
-    return safe_syscall(t, SYS_wait4, args[0], args[1], args[2], args[3], 0, 0);
+    for (;;) {
+        long pid = safe_syscall(t, SYS_wait4, args[0], args[1], args[2], args[3], 0, 0);
+        if (!(args[2] & ANY_CHILDREN) || !optimizer_is_child((pid_t)pid, true)) return pid;
+    }
 }
 
 long sys_waitid(LinuxThread *t, const uint64_t args[6]) {
-    return safe_syscall(t, SYS_waitid, args[0], args[1], args[2], args[3], args[4], 0);
+    if (!(args[3] & ANY_CHILDREN)) return safe_syscall(t, SYS_waitid, args[0], args[1], args[2], args[3], args[4], 0);
+    for (;;) {
+        siginfo_t info = {0};
+        long r = safe_syscall(t, SYS_waitid, args[0], args[1], &info, args[3], args[4], 0);
+        if (r == 0 && optimizer_is_child(info.si_pid, !(args[3] & WNOWAIT))) continue;
+        return r == 0 && args[2] && !guest_write(args[2], &info, sizeof info) ? -EFAULT : r;
+    }
 }
 
 // ---- threads' bookkeeping ---------------------------------------------------------------------------------------------
@@ -237,11 +252,36 @@ static bool prctl_absent(int option) {
     }
 }
 
+// ---- what takes abilities away ------------------------------------------------------------------------------------------
+
+long sys_landlock_restrict_self(LinuxThread *t, const uint64_t args[6]) {
+    optimizer_before_loss(t->process->engine);
+    return host_syscall(SYS_landlock_restrict_self, args[0], args[1], 0, 0, 0, 0);
+}
+
+static long change_user(long number, const uint64_t args[6]) {
+    optimizer_keep_program();
+    return host_syscall(number, args[0], args[1], args[2], 0, 0, 0);
+}
+long sys_setuid(LinuxThread *t, const uint64_t args[6]) {
+    (void)t;
+    return change_user(SYS_setuid, args);
+}
+long sys_setreuid(LinuxThread *t, const uint64_t args[6]) {
+    (void)t;
+    return change_user(SYS_setreuid, args);
+}
+long sys_setresuid(LinuxThread *t, const uint64_t args[6]) {
+    (void)t;
+    return change_user(SYS_setresuid, args);
+}
+
 long sys_prctl(LinuxThread *t, const uint64_t args[6]) {
     int option = (int)args[0];
     if (option == PR_GET_SECCOMP) return 0;
     if (option == PR_GET_TID_ADDRESS) return guest_write(args[1], &t->clear_child_tid, sizeof t->clear_child_tid) ? 0 : -EFAULT;
     if (prctl_absent(option)) return -EINVAL;
+    if (option == PR_SET_CHILD_SUBREAPER && args[1]) optimizer_before_reaping(t->process->engine);
     return host_syscall(SYS_prctl, args[0], args[1], args[2], args[3], args[4], 0);
 }
 

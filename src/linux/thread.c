@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "linux/memory.h"
+#include "linux/own_fd.h"
 #include "linux/signal.h"
 
 enum { HOST_STACK = 256 << 10, SIGNAL_SETXID = 33 };
@@ -77,6 +78,7 @@ static void *thread_main(void *argument) {
     host_syscall(SYS_set_robust_list, NULL, sizeof(struct robust_list_head), 0, 0, 0, 0);
     if (new->set_child_tid) guest_write(new->set_child_tid, &t->tid, sizeof t->tid);
     if (new->not_shared) host_syscall(SYS_unshare, new->not_shared, 0, 0, 0, 0, 0);
+    own_fds_copied(new->not_shared &CLONE_FILES);
     signals_deliver(t); // opens the host's signal mask
     engine_run(t->cpu);
     end(t);

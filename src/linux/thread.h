@@ -22,4 +22,9 @@ bool threads_were_made(void);
 void threads_before_fork(LinuxThread *t);
 void threads_after_fork(LinuxThread *t, bool child);
 
+// Does another task share this one's memory, and what is not unshared?
+static inline bool thread_shares(const LinuxThread *t) {
+    return t->process->shares_memory || __atomic_load_n(&t->process->thread_count, __ATOMIC_RELAXED) > 1;
+}
+
 #endif

@@ -16,7 +16,7 @@ void compiler_free(Compiler *compiler);
 void compile_trace(Compiler *compiler, const TraceRequest *request, Arena *arena, TraceResult *result);
 // Names of the passes, in the order of TraceRequest.disabled_passes; ended by NULL.
 extern const char *const compiler_passes[];
-// REASON_NONE, or REASON_BAD_CONVENTION: this LLVM passes arguments in other registers than the fast tier expects.
-Reason convention_test(Compiler *compiler);
+// False: this LLVM passes arguments in other registers than the fast tier expects.
+bool convention_test(Compiler *compiler);
 
 #endif

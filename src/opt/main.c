@@ -10,12 +10,13 @@
 #include "base/error.h"
 #include "opt/compiler.h"
 #include "opt/serve.h"
+#include "opt/watchdog.h"
 
 typedef struct Arguments {
     const char *request;
     int hub;
     unsigned threads, delay;
-    bool text;
+    bool text, self_test, stuck;
 } Arguments;
 
 static void help(FILE *out) {
@@ -42,9 +43,11 @@ static Arguments parse(int argc, char **argv) {
         const char *arg = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(arg, "--serve")) a.hub = (int)number(value, 1 << 20), i++;
         else if (!strcmp(arg, "--request")) a.request = value, i++;
-        else if (!strncmp(arg, "--threads=", 10)) a.threads = number(arg + 10, SERVE_MAX_THREADS);
+        else if (!strncmp(arg, "--threads=", 10)) a.threads = number(arg + 10, OPTIMIZER_MOST_THREADS);
         else if (!strncmp(arg, "--delay=", 8)) a.delay = number(arg + 8, 100000); // for tests
         else if (!strcmp(arg, "--text")) a.text = true;
+        else if (!strcmp(arg, "--self-test")) a.self_test = true; // for the build
+        else if (!strcmp(arg, "--stuck")) a.stuck = true;         // for tests
         else if (!strcmp(arg, "--help")) help(stdout), exit(0);
         else if (!strcmp(arg, "--version")) printf("kiln-opt %s\n", KILN_VERSION), exit(0);
         else fatal("kiln-opt: unknown option `%s` (--help lists them)", arg);
@@ -94,12 +97,23 @@ static int replay(const Arguments *a) {
     return result.reason != REASON_NONE;
 }
 
+static int self_test(void) {
+    Compiler *compiler = compiler_new();
+    if (!convention_test(compiler)) fatal("kiln-opt: this LLVM passes arguments in other registers than expected");
+    compiler_free(compiler);
+    puts("kiln-opt: LLVM's calling convention is as expected");
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv) {
     Arguments a = parse(argc, argv);
-    if (!a.request && a.hub < 0) {
+    if (!a.request && a.hub < 0 && !a.self_test) {
         help(stderr);
         return EXIT_NOT_FOUND;
     }
+    if (a.hub >= 0) watchdog_start(a.hub);
     compiler_start();
-    return a.request ? replay(&a) : serve(a.hub, a.threads ? a.threads : 1, a.delay);
+    if (a.self_test) return self_test();
+    return a.request ? replay(&a)
+                     : serve(&(Serve){.hub = a.hub, .threads = a.threads ? a.threads : 1, .delay = a.delay, .stuck = a.stuck});
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Is preserve_none what the fast tier takes it for? Its register order has changed between LLVM releases, so it is proved, not believed:
-// a function of the traces' signature that writes its arguments to a known place is compiled, loaded and called with a different
+// Is preserve_none what the fast tier takes it for? Its register order has changed between LLVM releases, so it is proved, not believed.
+// LLVM is part of this program, so once is enough: the build does it (meson.build), and fails where it is otherwise. A function of the traces' signature that writes its arguments to a known place is compiled, loaded and called with a different
 // number in every register.
 #include <elf.h>
 #include <stddef.h>
@@ -83,7 +83,7 @@ static bool run(const uint8_t *text, size_t size) {
     return ok && memcmp(seen, sent, sizeof seen) == 0;
 }
 
-Reason convention_test(Compiler *compiler) {
+bool convention_test(Compiler *compiler) {
     LLVMContextRef context = LLVMContextCreate();
     LLVMModuleRef module = make_module(context);
     LLVMMemoryBufferRef buffer = compile_module(compiler, module);
@@ -96,5 +96,5 @@ Reason convention_test(Compiler *compiler) {
     }
     LLVMDisposeModule(module);
     LLVMContextDispose(context);
-    return ok ? REASON_NONE : REASON_BAD_CONVENTION;
+    return ok;
 }

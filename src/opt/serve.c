@@ -16,11 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "base/channel.h"
 #include "base/error.h"
 #include "opt/compiler.h"
 #include "opt/serve.h"
+#include "opt/watchdog.h"
 
 typedef struct Channel Channel;
 typedef struct Job {
@@ -45,7 +48,7 @@ typedef struct Server {
     unsigned channel_count;
     uint64_t order;
     unsigned delay; // milliseconds
-    Reason refusal; // of the self-test: every request gets it
+    bool stuck;
     pthread_mutex_t lock;
     pthread_cond_t work;
     Job *queue[SERVE_QUEUE];
@@ -85,8 +88,7 @@ static void work_on(Server *s, Compiler *compiler, Job *job) {
     Arena arena = {0};
     TraceRequest request;
     TraceResult result;
-    if (s->refusal != REASON_NONE) refuse(job, s->refusal);
-    else if (!trace_request_read(&arena, &request, job->data, job->size)) refuse(job, REASON_BAD_REQUEST);
+    if (!trace_request_read(&arena, &request, job->data, job->size)) refuse(job, REASON_BAD_REQUEST);
     else {
         compile_trace(compiler, &request, &arena, &result);
         write_answer(job, &result);
@@ -120,7 +122,9 @@ static void *worker(void *context) {
 
 // ---- channels -----------------------------------------------------------------------------------------------------------------
 static void close_channel(Channel *channel) {
-    if (channel->fd >= 0) close(channel->fd);
+    if (channel->fd < 0) return;
+    shutdown(channel->fd, SHUT_RDWR); // the watchdog has a copy
+    close(channel->fd);
     channel->fd = -1;
 }
 
@@ -205,12 +209,15 @@ static void accept_channels(Server *s) {
     while ((outcome = channel_accept(s->hub, &fd)) == CHANNEL_OK) {
         Channel *channel = calloc(1, sizeof *channel);
         if (!channel) fatal("out of memory");
+        watchdog_sees(fd);
+        while (s->stuck) pause();
         *channel = (Channel){.next = s->channels, .fd = fd};
         channel->last = &channel->answers;
         s->channels = channel;
         s->channel_count++;
     }
     if (outcome != CHANNEL_BROKEN) return;
+    shutdown(s->hub, SHUT_RDWR);
     close(s->hub);
     s->hub = -1;
 }
@@ -297,6 +304,14 @@ static void wait_and_serve(Server *s) {
     remove_closed(s);
 }
 
+// There are two descriptors a client.
+static void raise_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void start_workers(Server *s, unsigned threads) {
     sigset_t all, before;
     sigfillset(&all);
@@ -311,19 +326,17 @@ static void start_workers(Server *s, unsigned threads) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-int serve(int hub, unsigned threads, unsigned delay) {
+int serve(const Serve *how) {
     static Server s; // workers see it until the process ends
-    s.hub = hub;
-    s.delay = delay;
+    s.hub = how->hub;
+    s.delay = how->delay;
+    s.stuck = how->stuck;
     s.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s.wake < 0) fatal("cannot make an eventfd: %s", strerror(errno));
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.work, NULL);
-    Compiler *compiler = compiler_new();
-    s.refusal = convention_test(compiler);
-    compiler_free(compiler);
-    if (s.refusal != REASON_NONE) warning("this LLVM passes arguments in other registers than expected: nothing is optimised");
-    start_workers(&s, threads);
+    raise_limit();
+    start_workers(&s, how->threads);
     while (anybody_left(&s)) wait_and_serve(&s);
     _exit(0); // whatever workers still do, nobody waits for it
 }

@@ -4,10 +4,17 @@
 #ifndef KILN_OPT_SERVE_H
 #define KILN_OPT_SERVE_H
 
-enum { SERVE_MAX_THREADS = 64, SERVE_QUEUE = 256 };
+#include <stdbool.h>
 
+enum { SERVE_QUEUE = 256 };
+
+typedef struct Serve {
+    int hub;
+    unsigned threads;
+    unsigned delay; // each answer is held back for so many milliseconds (tests)
+    bool stuck;     // after the first channel nothing happens any more (tests)
+} Serve;
 // Until hub and channels are closed. The exit code.
-// `delay`: each answer is held back for so many milliseconds (tests).
-int serve(int hub, unsigned threads, unsigned delay);
+int serve(const Serve *how);
 
 #endif

@@ -25,7 +25,7 @@
 
 static const Guest *const guests[] = {&guest_riscv64, NULL};
 
-static FILE *stats_out;
+static int stats_fd = -1;       // where stderr led at the start: programs close it, or put other files in its place
 static const Options *reported; // with a report
 
 // Signals wait: this takes a while, and the guest's handlers are Kiln's no more.
@@ -42,11 +42,18 @@ static void write_report(LinuxProcess *process) {
     free(name);
 }
 
+static void write_stats(LinuxProcess *process) {
+    FILE *out = fdopen(stats_fd, "w");
+    if (!out) return;
+    engine_stats(process->engine, out);
+    fflush(out);
+}
+
 static void at_exit(LinuxProcess *process) {
     if (reported) write_report(process);
     engine_write_out();
     FILE *log = engine_options(process->engine)->log;
-    if (stats_out) engine_stats(process->engine, stats_out);
+    if (stats_fd >= 0) write_stats(process);
     if (log) fflush(log);
 }
 
@@ -105,6 +112,12 @@ static void open_log(Options *options) {
     }
 }
 
+static void open_stats(Options *options) {
+    options->engine.measure = true;
+    stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (stats_fd >= 0) own_fd_keep(&stats_fd);
+}
+
 // The Linux layer's part of the options; the engine's part went to engine_new.
 static void fill_process(LinuxProcess *process, const Options *options, const Guest *guest, char **argv) {
     process->guest = guest;
@@ -120,7 +133,13 @@ static void fill_process(LinuxProcess *process, const Options *options, const Gu
     if (options->self_fd) exec_keep_self(process, atoi(options->self_fd));
     if (options->limits) limits_read(process, options->limits);
     set_self_path(process, argv[0]);
-    optimizer_configure(options->optimizer, process->self_path, options->optimizer_delay);
+    optimizer_configure(&(OptimizerStart){.program = options->optimizer,
+                                          .self = process->self_path,
+                                          .threads = options->optimizer_threads,
+                                          .delay = options->optimizer_delay,
+                                          .hub = options->optimizer_hub ? atoi(options->optimizer_hub) : -1,
+                                          .file = options->optimizer_file ? atoi(options->optimizer_file) : -1,
+                                          .unwanted = options->engine.mode == ENGINE_NONE});
 }
 
 static int run(int argc, char **argv, char **envp) {
@@ -138,7 +157,7 @@ static int run(int argc, char **argv, char **envp) {
     if (!options_read_annotations(&options)) return EXIT_FAILURE;
     open_log(&options);
     fill_process(&process, &options, guest, argv);
-    if (options.stats) stats_out = stderr, options.engine.measure = true;
+    if (options.stats) open_stats(&options);
     if (options.report) reported = &options;
     process_at_exit = at_exit;
     process.engine = engine_new(guest, &linux_hooks, &options.engine);

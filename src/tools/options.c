@@ -285,6 +285,14 @@ static bool take_count(const Source *source, const char *argument, unsigned *fie
     return true;
 }
 
+static bool take_threads(const Source *source, const char *argument, unsigned *field) {
+    uint64_t value;
+    if (!take_number(source, argument, UINT32_MAX, &value)) return false;
+    if (value == 0 || value > OPTIMIZER_MOST_THREADS) return refuse(source, argument, "a number from 1 to 64");
+    *field = (unsigned)value;
+    return true;
+}
+
 static bool take_count_64(const Source *source, const char *argument, int64_t *field) {
     uint64_t value;
     if (!take_number(source, argument, INT64_MAX, &value)) return false;
@@ -343,6 +351,7 @@ static bool take(const Source *source, const OptionRow *row, const char *argumen
         return true;
     }
     case OPTION_COUNT: return take_count(source, argument, field);
+    case OPTION_THREADS: return take_threads(source, argument, field);
     case OPTION_COUNT_64: return take_count_64(source, argument, field);
     case OPTION_HOT: return for_each_item(source, argument, take_hot, field);
     case OPTION_OPTIMIZER: return for_each_item(source, argument, take_optimizer_option, field);
@@ -406,7 +415,8 @@ static bool is_for_this_program(const OptionRow *row) {
         return row->offset == offsetof(Options, argv0) || row->offset == offsetof(Options, gdb) ||
                row->offset == offsetof(Options, report) || row->offset == offsetof(Options, report_owner) ||
                row->offset == offsetof(Options, child) || row->offset == offsetof(Options, limits) ||
-               row->offset == offsetof(Options, self_fd);
+               row->offset == offsetof(Options, self_fd) || row->offset == offsetof(Options, optimizer_hub) ||
+               row->offset == offsetof(Options, optimizer_file);
     }
 }
 

@@ -24,6 +24,7 @@ typedef enum OptionKind {
     OPTION_SELECT,        // HotSelect
     OPTION_POLICY,        // bool: trace_cache_stop
     OPTION_COUNT,         // unsigned
+    OPTION_THREADS,       // the same, 1 to OPTIMIZER_MOST_THREADS
     OPTION_COUNT_64,      // int64_t
     OPTION_HOT,           // HotParams: NAME=VALUE
     OPTION_OPTIMIZER,     // uint32_t |= TRACE_* by name
@@ -88,20 +89,23 @@ typedef struct Options {
     EngineOptions engine; // complete but for `features` (cpu model) and `log` (options_open_log)
     uint32_t log_items;   // -d; with `strace` it makes engine.log_mask
     bool strace;
-    const char *gdb;          // where to wait for a debugger, or NULL
-    const char *annotations;  // file of known loop heads
-    const char *optimizer;    // path of kiln-opt; NULL: where it usually is
-    unsigned optimizer_delay; // milliseconds (tests)
+    const char *gdb;            // where to wait for a debugger, or NULL
+    const char *annotations;    // file of known loop heads
+    const char *optimizer;      // path of kiln-opt; NULL: where it usually is
+    unsigned optimizer_delay;   // milliseconds (tests)
+    unsigned optimizer_threads; // its worker threads; 0: as many as it likes
+    const char *optimizer_hub;  // with optimizer_file: descriptors for optimizer_configure, or NULL
+    const char *optimizer_file;
     bool stats;
     const char *report;       // file of the report; absolute; `%d`: one a process. NULL: none
     const char *report_owner; // without %d: the process that writes it
-    const char *log_file; // NULL: stderr
-    bool child;           // the guest executed this program: go on with the log, say nothing twice
-    const char *self_fd;  // for exec_keep_self, or NULL
-    const char *limits;   // for limits_read, or NULL
-    char unused;          // the field of options that store nothing
-    char **pass_on;       // Kiln's own options for another program that the guest executes, then NULL: --child, then as
-                          // given, without those that were for this program alone (-0, -E, -U, -g) or have no meaning
+    const char *log_file;     // NULL: stderr
+    bool child;               // the guest executed this program: go on with the log, say nothing twice
+    const char *self_fd;      // for exec_keep_self, or NULL
+    const char *limits;       // for limits_read, or NULL
+    char unused;              // the field of options that store nothing
+    char **pass_on;           // Kiln's own options for another program that the guest executes, then NULL: --child, then as
+                              // given, without those that were for this program alone (-0, -E, -U, -g) or have no meaning
     OptionsAction action;
 } Options;
 

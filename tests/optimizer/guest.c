@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -145,6 +146,121 @@ static void ignored_children(void) {
     CHECK_ERROR(waitpid(-1, NULL, 0), ECHILD);
 }
 
+// The optimizer is started again and again while another thread asks for children of every kind.
+static volatile bool over;
+static volatile int strangers;
+static void *wait_for_any(void *known) {
+    int status;
+    siginfo_t info = {0};
+    while (!over) {
+        pid_t child = waitpid(-1, &status, __WALL);
+        if (child > 0 && child != *(pid_t *)known) strangers++;
+        if (child < 0 && waitid(P_ALL, 0, &info, WEXITED | __WALL) == 0 && info.si_pid) strangers++;
+    }
+    return NULL;
+}
+
+static void other_threads_wait(void) {
+    enum { TIMES = 15 };
+    int good = 0;
+    for (int i = 0; i < TIMES; i++) {
+        fflush(stdout);
+        pid_t child = fork(), none = 0;
+        if (child == 0) {
+            pthread_t waiter;
+            if (pthread_create(&waiter, NULL, wait_for_any, &none) != 0) _exit(9);
+            bool right = hot() && hot();
+            over = true;
+            pthread_join(waiter, NULL);
+            _exit(!right ? 1 : strangers ? 2 : 0);
+        }
+        good += status_of(child) == 0;
+    }
+    CHECK(good == TIMES);
+}
+
+// ---- reapers -----------------------------------------------------------------------------------------------------------------------------
+// Its child and its grandchildren become hot, the latter as programs of their own, and the grandchildren outlive their parent.
+static bool run_family(void) {
+    enum { GRANDCHILDREN = 3 };
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        bool right = true;
+        for (int i = 0; i < GRANDCHILDREN; i++) {
+            pid_t grandchild = fork();
+            if (grandchild == 0) {
+                execl(self, self, "hot", (char *)NULL);
+                _exit(99);
+            }
+            right &= grandchild > 0;
+        }
+        right &= hot();
+        _exit(!right);
+    }
+    int ended = 0, good = 0, status;
+    while (waitpid(-1, &status, 0) > 0) ended++, good += status == 0; // who waits for an optimizer waits for long
+    return ended == GRANDCHILDREN + 1 && good == ended;
+}
+static int as_hot(void) {
+    bool right = true;
+    for (int i = 0; i < 30; i++) right &= hot();
+    return right ? 0 : 1;
+}
+
+static void reaper(void) {
+    alarm(60);
+    CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+    CHECK(run_family());
+    CHECK(hot() && run_family());
+    no_children();
+}
+
+// The first process of a namespace, before and after an execve.
+static void first_process(void) {
+    alarm(100);
+    long child = syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+    if (child < 0) return;
+    if (child == 0) {
+        if (getpid() != 1 || !run_family() || !hot() || !run_family()) _exit(1);
+        execl(self, self, "first", (char *)NULL);
+        _exit(99);
+    }
+    CHECK(status_of((pid_t)child) == 0);
+}
+static int as_first(void) { return getpid() == 1 && run_family() && hot() && run_family() ? 0 : 1; }
+
+// ---- losses ------------------------------------------------------------------------------------------------------------------------------
+// No file can be executed any more.
+static void landlock(void) {
+    struct {
+        uint64_t files;
+    } rules = {1 /* LANDLOCK_ACCESS_FS_EXECUTE */};
+    int set = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
+    if (set >= 0) {
+        CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+        CHECK(syscall(SYS_landlock_restrict_self, set, 0) == 0);
+        execl(self, self, "hot", (char *)NULL);
+        CHECK(errno == EACCES);
+    }
+    plain();
+}
+
+static void new_root(void) {
+    if (getuid() == 0) CHECK(chroot("/proc/self") == 0 && chdir("/") == 0);
+    plain();
+}
+
+static void new_user(void) {
+    if (getuid() == 0) CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+    plain();
+}
+
+static void closed_stderr(void) {
+    CHECK(close(2) == 0);
+    plain();
+}
+
 // ---- sessions, users, namespaces ------------------------------------------------------------------------------------------------------------
 static void session(void) {
     pid_t child = fork();
@@ -238,6 +354,19 @@ static void vforks(void) {
     CHECK(status_of(child) == 4 << 8 && hot());
 }
 
+// Children that are hot at the same time, of a parent that never is.
+static void cold_parent(void) {
+    enum { CHILDREN = 30 };
+    int good = 0;
+    for (int i = 0; i < CHILDREN; i++) {
+        fflush(stdout);
+        if (fork() == 0) _exit(as_hot());
+    }
+    for (int i = 0, status; i < CHILDREN; i++) good += waitpid(-1, &status, 0) > 0 && status == 0;
+    CHECK(good == CHILDREN);
+    no_children();
+}
+
 // Sets of loops of which each is another piece of code, checked against themselves: the first run is that of untranslated or slow code.
 #define LOOP(k)                                                                                                                    \
     __attribute__((noinline)) static uint64_t loop_##k(uint64_t x) {                                                               \
@@ -284,6 +413,56 @@ static void shared_descriptors(void) {
     CHECK(good == 84 && hot());
 }
 
+// A child in this memory with a table of descriptors of its own, which it fills: the numbers of Kiln's are the parent's still.
+static void claiming_child(void) {
+    CHECK(hot());
+    int status, files[2];
+    for (int i = 0; i < 3; i++) {
+        pid_t child = vfork();
+        if (child == 0) {
+            int taken = 0;
+            for (int fd = 3; fd < 1100; fd++) taken += dup2(1, fd) == fd;
+            for (int fd = 3; fd < 1100; fd++) taken -= fcntl(fd, F_GETFD) >= 0;
+            _exit(taken ? 1 : 0);
+        }
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+        CHECK(many_loops(i) == 0);
+        CHECK(pipe(files) == 0 && files[1] < 1000);
+        for (int k = 0; k < 30; k++) CHECK(many_loops(i) == 0);
+        CHECK(close(files[0]) == 0 && close(files[1]) == 0);
+    }
+}
+
+// The same with a thread that has a table of its own from then on.
+static void *claim_all(void *mode) {
+    if (*(int *)mode == 0) CHECK(unshare(CLONE_FILES) == 0);
+    else CHECK(syscall(SYS_close_range, 70000, 70001, 2 /* CLOSE_RANGE_UNSHARE */) == 0);
+    int taken = 0;
+    for (int fd = 3; fd < 1100; fd++) taken += dup2(1, fd) == fd;
+    CHECK(taken == 1097);
+    for (int k = 0; k < 10; k++) CHECK(many_loops(2) == 0);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        int lost = 0;
+        for (int fd = 3; fd < 1100; fd++) lost += fcntl(fd, F_GETFD) < 0;
+        _exit(lost || many_loops(3) || many_loops(3) || !hot());
+    }
+    CHECK(status_of(child) == 0);
+    return NULL;
+}
+static void claiming_thread(void) {
+    CHECK(hot());
+    for (int mode = 0; mode < 2; mode++) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, claim_all, &mode) == 0);
+        for (int k = 0; k < 20; k++) CHECK(many_loops(mode) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+        CHECK(dup(1) == 3 && close(3) == 0);
+        for (int k = 0; k < 20; k++) CHECK(many_loops(mode) == 0);
+    }
+}
+
 // ---- a small limit on the size of files ------------------------------------------------------------------------------------------
 #define TIMES_4(x)  x x x x
 #define TIMES_64(x) TIMES_4(TIMES_4(TIMES_4(x)))
@@ -321,7 +500,17 @@ static const struct {
              {"forks", forks},
              {"vforks", vforks},
              {"shared-descriptors", shared_descriptors},
-             {"small-files", small_files}};
+             {"small-files", small_files},
+             {"cold-parent", cold_parent},
+             {"other-threads-wait", other_threads_wait},
+             {"reaper", reaper},
+             {"first-process", first_process},
+             {"landlock", landlock},
+             {"new-root", new_root},
+             {"new-user", new_user},
+             {"closed-stderr", closed_stderr},
+             {"claiming-child", claiming_child},
+             {"claiming-thread", claiming_thread}};
 
 int main(int argc, char **argv) {
     self = argv[0];
@@ -330,6 +519,8 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (!strcmp(argv[1], "child")) return as_child();
+    if (!strcmp(argv[1], "hot")) return as_hot();
+    if (!strcmp(argv[1], "first")) return as_first();
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (!strcmp(argv[1], cases[i].name)) cases[i].run();

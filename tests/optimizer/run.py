@@ -29,8 +29,9 @@ STAND_INS = {
     "hangs": "#!/bin/sh\nexec 3<&-\nwhile :; do sleep 1; done\n",
     "hangs-connected": "#!/bin/sh\nwhile :; do sleep 1; done\n",
     "slow": '#!/bin/sh\nexec {real} "$@" --delay=150\n',
-    "killed": '#!/bin/sh\n{real} "$@" --delay=30 &\nexec 3<&-\nsleep 0.4\nkill -9 $!\n',
-    "killed-early": '#!/bin/sh\n{real} "$@" --delay=1000 &\nexec 3<&-\nsleep 0.2\nkill -9 $!\n',
+    "killed": '#!/bin/sh\n{real} "$@" --delay=30 &\nexec 3<&-\nsleep 0.4\nkill -9 $!\nwait\n',
+    "killed-early": '#!/bin/sh\n{real} "$@" --delay=1000 &\nexec 3<&-\nsleep 0.2\nkill -9 $!\nwait\n',
+    "stuck": '#!/bin/sh\nexec {real} "$@" --stuck\n',
     "garbage": "#!/usr/bin/python3\nexec(open('{here}/garbage.py').read())\n",
 }
 NEVER_ENDING = {"hangs", "hangs-connected"}
@@ -147,6 +148,10 @@ def optimised(why, requests, second):
     return "" if second else f"no second forms: {why}"
 
 
+def connected(why, requests, second):
+    return "" if second and not why.get("optimizer-died") and not why.get("no-optimizer") else f"lost, or no second forms: {why}"
+
+
 def everything(cases):
     for options in (HYBRID, SYNC):
         cases.case("good", "plain", options, optimised, most=1)
@@ -168,7 +173,22 @@ def everything(cases):
     cases.case("good", "forks", HYBRID, most=1)
     cases.case("slow", "forks", HYBRID, most=1)
     cases.case("killed", "forks", HYBRID)
+    for what in ("claiming-child", "claiming-thread"):
+        cases.case("good", what, SYNC, connected, most=1)
     for options in (HYBRID, SYNC):
+        cases.case("good", "cold-parent", options, most=1)
+        cases.case("missing", "cold-parent", options)
+        for what in ("landlock", "new-root", "new-user", "closed-stderr"):
+            cases.case("good", what, options, optimised, most=1)
+    cases.case("slow", "cold-parent", HYBRID, most=1)
+    cases.case("killed", "cold-parent", HYBRID)
+    cases.case("stuck", "plain", HYBRID, asked)
+    for kind in ("good", "slow", "killed", "missing"):
+        for what in ("other-threads-wait", "reaper", "first-process", "claiming-child", "claiming-thread"):
+            cases.case(kind, what, HYBRID)
+    for options in (HYBRID, SYNC):
+        for kind in ("good", "killed"):
+            cases.case(kind, "cold-parent", [*options, "--opt-threads=4"])
         cases.case("good", "shared-descriptors", options)
         cases.case("good", "small-files", options, has("request-too-large"))
 

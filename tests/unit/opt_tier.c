@@ -10,7 +10,7 @@ static Compiler *compiler(void) {
     if (only) return only;
     compiler_start();
     only = compiler_new();
-    if (convention_test(only) != REASON_NONE) bug("the calling convention is another one");
+    if (!convention_test(only)) bug("the calling convention is another one");
     return only;
 }
 

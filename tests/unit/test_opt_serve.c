@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // kiln-opt as a server: one answer to each request, whatever it is; garbage costs the one who sends it; it ends when nobody is left.
+#include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 #include "base/channel.h"
 #include "kir_random.h"
+#include "opt/watchdog.h"
 #include "opt_tier.h"
 
 enum { PATIENCE_MS = 20000, FLOOD = 600, MUTATED = 150 };
@@ -43,7 +46,7 @@ typedef struct Server {
     int hub;
 } Server;
 
-static Server start(const char *threads) {
+static Server start(const char *threads, const char *more) {
     int ends[2];
     char number[16];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) abort();
@@ -51,7 +54,7 @@ static Server start(const char *threads) {
     pid_t pid = fork();
     if (pid == 0) {
         dup2(ends[1], 100);
-        execl(KILN_OPT, "kiln-opt", "--serve", number, threads, (char *)NULL);
+        execl(KILN_OPT, "kiln-opt", "--serve", number, threads, more, (char *)NULL);
         _exit(127);
     }
     close(ends[1]);
@@ -201,7 +204,7 @@ static void test_flood(int hub) {
 }
 
 static void test_death(void) {
-    Server server = start("--threads=2");
+    Server server = start("--threads=2", NULL);
     int fd = open_channel(server.hub), other;
     check(served(fd, 3), "served before it dies");
     uint8_t *data;
@@ -233,8 +236,99 @@ static void test_leaving(int hub) {
     close(other);
 }
 
+// Threads of the server, 0: it is gone.
+static unsigned threads_of(Server server) {
+    char name[64];
+    snprintf(name, sizeof name, "/proc/%d/task", server.pid);
+    DIR *folder = opendir(name);
+    unsigned count = 0;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) count += *entry->d_name != '.';
+    if (folder) closedir(folder);
+    return count;
+}
+
+static uint64_t milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+// Nothing runs before there is something to do: neither workers nor the watchdog are there.
+static void test_asleep(void) {
+    Server unused = start("--threads=2", NULL), server = start("--threads=2", NULL);
+    usleep(200000);
+    check(threads_of(unused) == 1 && threads_of(server) == 1, "asleep while there is no channel");
+    close(unused.hub);
+    check(ended(unused), "it ends asleep");
+    int fd = open_channel(server.hub);
+    check(served(fd, 1) && threads_of(server) == 4, "awake: the main thread, the watchdog and two workers");
+    close(server.hub);
+    close(fd);
+    check(ended(server), "it ends awake");
+}
+
+// Each answer is held back by its worker: four of them need two rounds for eight requests, a single one eight.
+static void test_workers(void) {
+    enum { HELD_BACK_MS = 400, CLIENTS = 4 };
+    Server server = start("--threads=4", "--delay=400");
+    int fds[CLIENTS], good = 0;
+    uint8_t *data;
+    for (int i = 0; i < CLIENTS; i++) fds[i] = open_channel(server.hub);
+    check(served(fds[0], 1), "served before it is measured");
+    uint64_t began = milliseconds();
+    for (int i = 0; i < 2 * CLIENTS; i++) {
+        size_t size = make_request(10 + (uint64_t)i, 1, &data);
+        send_patiently(fds[i % CLIENTS], data, size);
+    }
+    for (int i = 0; i < 2 * CLIENTS; i++) {
+        TraceResult result;
+        good += receive(fds[i % CLIENTS], &result) == CHANNEL_OK && result.reason == REASON_NONE;
+    }
+    check(good == 2 * CLIENTS, "several workers: all are served");
+    check(milliseconds() - began < 6 * HELD_BACK_MS, "several workers work at the same time");
+    for (int i = 0; i < CLIENTS; i++) close(fds[i]);
+    close(server.hub);
+    check(ended(server), "several workers: it ends");
+}
+
+// A main thread that does nothing any more: the watchdog ends the process.
+static void test_stuck(void) {
+    Server server = start("--threads=1", "--stuck");
+    int fd = open_channel(server.hub), other = open_channel(server.hub);
+    usleep(300000);
+    close(server.hub);
+    close(other);
+    usleep((WATCHDOG_GRACE_MS + 500) * 1000);
+    check(threads_of(server) == 3, "stuck: it lives while a client does");
+    close(fd);
+    int status = 0, waited = 0;
+    while (waitpid(server.pid, &status, WNOHANG) == 0 && waited++ < PATIENCE_MS / 10) usleep(10000);
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 1, "stuck: it is ended");
+    kill(server.pid, SIGKILL);
+}
+
+// The token is one packet: everybody may look, one may take.
+static void test_mailbox(void) {
+    int ends[2], fd, file = open("/dev/null", O_RDONLY);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) abort();
+    check(token_look(ends[0], false, &fd) == TOKEN_TAKEN, "an empty mailbox");
+    check(token_put(ends[1], TOKEN_FREE, -1), "a free token");
+    check(token_look(ends[0], false, &fd) == TOKEN_FREE && token_look(ends[0], true, &fd) == TOKEN_FREE, "seen and taken");
+    check(token_look(ends[0], true, &fd) == TOKEN_TAKEN, "it is there once");
+    check(token_put(ends[1], TOKEN_HUB, file), "a token with a hub");
+    for (int i = 0; i < 3; i++) {
+        check(token_look(ends[0], false, &fd) == TOKEN_HUB && fd >= 0, "the hub for everybody");
+        close(fd);
+    }
+    check(token_look(ends[0], true, &fd) == TOKEN_HUB && fd >= 0, "the hub is taken");
+    close(fd);
+    close(file);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void) {
-    Server server = start("--threads=2");
+    Server server = start("--threads=2", NULL);
     int fd = open_channel(server.hub);
     check(served(fd, 1), "served");
     test_garbage(server.hub);
@@ -248,6 +342,10 @@ int main(void) {
     close(fd);
     check(ended(server), "it ends when nobody is left");
     test_death();
+    test_asleep();
+    test_workers();
+    test_stuck();
+    test_mailbox();
     arena_free(&arena);
     printf("%lu passed, %lu failed\n", passed, failed);
     return failed != 0;

@@ -131,6 +131,14 @@ static void own_descriptors(void) {
     CHECK(CALL(G_DUP3, 0, fd, O_CLOEXEC) == first && fd != first && own_fd_is((uint64_t)fd));
     CHECK(fcntl(first, F_GETFD) >= 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
     CHECK(CALL(G_CLOSE_RANGE, first, ~0u, 0) == 0 && fcntl(first, F_GETFD) < 0 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+    // A task with a copy of the table loses what it claims, and its memory's owner does not.
+    int kept = fd, more = open("/dev/null", O_RDWR);
+    OwnFdState before = own_fds_copied(true);
+    CHECK(own_fds_are_a_copy() && !own_fd_keep(&more) && own_fd_is((uint64_t)kept));
+    CHECK(own_fd_yield(kept) && fd == kept && !own_fd_is((uint64_t)kept) && own_fd_is_given(&fd) && own_fd_next(0) == -1);
+    own_fds_restore(before);
+    CHECK(!own_fds_are_a_copy() && own_fd_is((uint64_t)kept) && !own_fd_is_given(&fd) && own_fd_next(0) == kept);
+    close(more);
     own_fd_close(&fd);
     CHECK(fd == -1 && own_fd_next(0) == -1);
 }
