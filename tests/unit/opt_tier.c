@@ -19,19 +19,28 @@ void opt_tier_describe(Engine *engine, const KirWorld *world, TraceRequest *requ
     request->world = *world;
 }
 
-Reason opt_tier_compile(Engine *engine, const KirWorld *world, TraceRequest *request, Arena *arena, TraceResult *result) {
-    opt_tier_describe(engine, world, request);
-    size_t size = trace_request_write(request, NULL, 0);
-    uint8_t *data = arena_alloc(arena, size);
-    trace_request_write(request, data, size);
+Reason opt_tier_answer(const uint8_t *data, size_t size, Arena *arena, TraceResult *result) {
     TraceRequest read;
     TraceResult compiled;
     if (!trace_request_read(arena, &read, data, size)) return REASON_BAD_REQUEST;
     compile_trace(compiler(), &read, arena, &compiled);
     size = trace_result_write(&compiled, NULL, 0);
-    data = arena_alloc(arena, size);
-    trace_result_write(&compiled, data, size);
-    return trace_result_read(arena, result, data, size) ? (Reason)result->reason : REASON_BAD_RESULT;
+    uint8_t *answer = arena_alloc(arena, size);
+    trace_result_write(&compiled, answer, size);
+    return trace_result_read(arena, result, answer, size) ? (Reason)result->reason : REASON_BAD_RESULT;
+}
+
+size_t opt_tier_write(Engine *engine, const KirWorld *world, TraceRequest *request, Arena *arena, uint8_t **data) {
+    opt_tier_describe(engine, world, request);
+    size_t size = trace_request_write(request, NULL, 0);
+    *data = arena_alloc(arena, size);
+    return trace_request_write(request, *data, size);
+}
+
+Reason opt_tier_compile(Engine *engine, const KirWorld *world, TraceRequest *request, Arena *arena, TraceResult *result) {
+    uint8_t *data;
+    size_t size = opt_tier_write(engine, world, request, arena, &data);
+    return opt_tier_answer(data, size, arena, result);
 }
 
 // Its tables live in the arena of the blocks: a fault is looked up there.

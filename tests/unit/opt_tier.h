@@ -29,6 +29,9 @@ OptRun opt_tier_run(Engine *engine, Cpu *cpu, const KirWorld *world, TraceReques
 Reason opt_tier_place(Engine *engine, const KirWorld *world, TraceRequest *request, Arena *arena, OptTrace *trace);
 void opt_tier_enter(Engine *engine, Cpu *cpu, const OptTrace *trace, OptRun *run);
 
+// The request's serialised form, and what kiln-opt answers to such a message, whatever it is: REASON_BAD_REQUEST if it is none.
+size_t opt_tier_write(Engine *engine, const KirWorld *world, TraceRequest *request, Arena *arena, uint8_t **data);
+Reason opt_tier_answer(const uint8_t *data, size_t size, Arena *arena, TraceResult *result);
 // The compiling alone; REASON_BAD_RESULT if a serialised form did not come back.
 Reason opt_tier_compile(Engine *engine, const KirWorld *world, TraceRequest *request, Arena *arena, TraceResult *result);
 // Fills in what the host says about a request, and the world.

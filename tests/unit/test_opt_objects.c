@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Objects that are not what the optimizer makes: host_place_trace refuses them, or places what it has checked, and never reads or writes
-// where it should not. Nothing of them is run.
+// Messages that are not what the two processes send each other. Requests: kiln-opt refuses them, or compiles what it has checked. Objects
+// that are not what the optimizer makes: host_place_trace refuses them, or places what it has checked. Neither reads or writes where it
+// should not. Nothing of them is run. Odd seeds are in exact mode, with fault tables.
 //
 //   test_opt_objects [--seed N] [--count N]
 #include <stdio.h>
@@ -11,9 +12,9 @@
 #include "kir_random.h"
 #include "opt_tier.h"
 
-enum { DEFAULT_COUNT = 12, MUTATIONS = 400 };
+enum { DEFAULT_COUNT = 12, MUTATIONS = 400, REQUESTS = 60 };
 
-static unsigned long passed, failed, placed, refused;
+static unsigned long passed, failed, placed, refused, answered, unread;
 static uint64_t state;
 
 static uint64_t next_random(void) {
@@ -23,14 +24,14 @@ static uint64_t next_random(void) {
     return state * 0x2545f4914f6cdd1du >> 33;
 }
 
-static Reason compile(Engine *engine, Arena *arena, uint64_t seed, TraceResult *result) {
+static size_t make_request(Engine *engine, Arena *arena, uint64_t seed, uint8_t **data) {
     static const uint8_t buffer[RANDOM_BUFFER];
     KirBlock *kir = kir_random_block(arena, RANDOM_RAW, seed, 5, buffer);
     int32_t *next = arena_alloc(arena, (kir->exit_count + 1) * sizeof *next);
     for (uint32_t i = 0; i < kir->exit_count; i++) next[i] = TRACE_LEAVES;
     TraceBlock block = {.kir = kir, .next = next, .next_indirect = TRACE_LEAVES};
-    TraceRequest request = {.assumptions = TRACE_NO_FAULT_HANDLER, .blocks = &block, .block_count = 1};
-    return opt_tier_compile(engine, &kir_random_world, &request, arena, result);
+    TraceRequest request = {.assumptions = seed % 2 ? 0 : TRACE_NO_FAULT_HANDLER, .blocks = &block, .block_count = 1};
+    return opt_tier_write(engine, &kir_random_world, &request, arena, data);
 }
 
 static void mutate(uint8_t *data, uint32_t *size) {
@@ -49,6 +50,32 @@ static void mutate(uint8_t *data, uint32_t *size) {
     }
 }
 
+// A copy of its own size, for the sanitizer.
+static uint8_t *copy_of(const uint8_t *data, size_t size) {
+    uint8_t *copy = malloc(size ? size : 1);
+    if (!copy) abort();
+    return memcpy(copy, data, size);
+}
+
+// What mutated requests are answered; most are no requests any more.
+static void ask_wrongly(const uint8_t *data, size_t size) {
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        Arena arena = {0};
+        TraceResult result;
+        uint32_t mutated = (uint32_t)size;
+        uint8_t *longer = copy_of(data, size);
+        mutate(longer, &mutated);
+        uint8_t *copy = copy_of(longer, mutated);
+        Reason reason = opt_tier_answer(copy, mutated, &arena, &result);
+        if (reason == REASON_BAD_REQUEST) unread++;
+        else answered++;
+        passed++; // it came back
+        free(copy);
+        free(longer);
+        arena_free(&arena);
+    }
+}
+
 static void check_nothing_taken(const CodeMemory *before, const CodeMemory *after, uint64_t seed) {
     if (before->code_next == after->code_next && before->data_next == after->data_next) {
         passed++;
@@ -61,16 +88,17 @@ static void check_nothing_taken(const CodeMemory *before, const CodeMemory *afte
 static void one_seed(Engine *engine, Arena *arena, uint64_t seed) {
     TraceResult result;
     HostCompiled out;
-    if (compile(engine, arena, seed, &result) != REASON_NONE) {
+    uint8_t *data;
+    size_t size = make_request(engine, arena, seed, &data);
+    ask_wrongly(data, size);
+    if (opt_tier_answer(data, size, arena, &result) != REASON_NONE) {
         printf("FAIL --seed %lu: no object\n", seed);
         failed++;
         return;
     }
     for (unsigned i = 0; i < MUTATIONS; i++) {
         TraceResult mutated = result;
-        uint8_t *copy = malloc(result.object_size); // of its own size, for the sanitizer
-        if (!copy) abort();
-        memcpy(copy, result.object, result.object_size);
+        uint8_t *copy = copy_of(result.object, result.object_size);
         if (i) mutate(copy, &mutated.object_size);
         if (i % 7 == 6) mutated.exit_count = (uint32_t)(next_random() % (result.exit_count + 1));
         mutated.object = copy;
@@ -100,7 +128,7 @@ int main(int argc, char **argv) {
         one_seed(engine, &arena, i);
         arena_free(&arena);
     }
-    printf("%lu placed, %lu refused\n", placed, refused);
+    printf("objects: %lu placed, %lu refused; requests: %lu answered, %lu refused\n", placed, refused, answered, unread);
     printf("%lu passed, %lu failed\n", passed, failed);
     return failed != 0;
 }
