@@ -37,6 +37,7 @@ typedef struct State {
     double f[32];
     uint64_t step;
     int traps, signals; // instructions that trap, signals that the loop sends to itself
+    int rounding;       // what the loop has set it to, and one more; 0: it has not
 } State;
 
 static void set_up(State *s);
@@ -138,6 +139,7 @@ static bool reach(Expected *e, uint64_t pc, uint64_t round) {
 static void compare(Expected *e, const ucontext_t *context) {
     const unsigned long *x = context->uc_mcontext.__gregs;
     const State *m = &e->model;
+    __asm__ volatile("fsrmi zero, 0"); // the loop's may be none that there is
     if (!reach(e, x[0], x[S0])) {
         note_wrong(e, 100);
         return;
@@ -146,6 +148,7 @@ static void compare(Expected *e, const ucontext_t *context) {
         if (x[i] != m->x[i]) note_wrong(e, i);
     for (int i = 0; i < 32; i++)
         if (memcmp(&context->uc_mcontext.__fpregs.__d.__f[i], &m->f[i], 8) != 0) note_wrong(e, 32 + i);
+    if (m->rounding && (int)(context->uc_mcontext.__fpregs.__d.__fcsr >> 5) != m->rounding - 1) note_wrong(e, 106);
 }
 
 static void mend(Expected *e) {
@@ -207,6 +210,7 @@ static void handle_faults(void) {
 
 // ---- runs -----------------------------------------------------------------------------------------------------------------------------
 static bool same_end(Expected *e, const State *end) {
+    __asm__ volatile("fsrmi zero, 0");
     while (e->model.step < STEP_COUNT) model_step(&e->model);
     if (e->model.traps != e->traps || e->model.signals != e->signals) note_wrong(e, 104);
     for (int i = 5; i < 32; i++)
