@@ -120,6 +120,7 @@ KirBlock *engine_raw_kir(Engine *engine, Arena *arena, const Block *block, KirCo
 // With the lock held.
 KirBlock *translate_path(Engine *engine, Block *const *blocks, uint32_t count, uint32_t times, KirCount *counts);
 uint64_t engine_nanoseconds(void);
+uint64_t engine_processor_nanoseconds(void); // that the process has used
 // optimizer.c
 uint32_t engine_assumptions(const Engine *engine);
 

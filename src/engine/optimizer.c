@@ -14,7 +14,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -180,7 +179,12 @@ static void take_result(Engine *engine, const TraceResult *result) {
         dump_trace_text(engine, trace, result);
         report_text(engine, result);
         trace->wish = TRACE_REFUSED; // should the new one be evicted first, this one is out of use anyway
-        if (trace_make_second(engine, copy_of(&trace->plan), trace->counted_second, result, &reason)) return;
+        HotPurchase purchase = trace->purchase;
+        purchase.price_ns += result->compile_ns;
+        purchase.since_ns = engine_processor_nanoseconds();
+        Trace *second = trace_make_second(engine, copy_of(&trace->plan), trace->counted_second, result, &reason);
+        if (second) second->purchase = purchase;
+        if (second) return;
         trace = trace_by_id(&engine->traces, result->id); // room was made: it may be gone
     } else if (reason == REASON_NONE) {
         reason = REASON_STALE;
@@ -263,9 +267,12 @@ void optimizer_after_fork(Engine *engine) {
     if (o->channel >= 0 && !o->absent) engine->hooks.close_fd(&o->channel);
     engine->counters.requests_failed += o->waiting;
     o->waiting = 0;
-    for (Trace *trace = engine->traces.oldest; trace; trace = trace->next)
+    o->spent_ns = 0; // the new process has used no time of its own, and has paid for nothing
+    for (Trace *trace = engine->traces.oldest; trace; trace = trace->next) {
         if (trace->wish == TRACE_ASKED) trace->wish = TRACE_NOT_ASKED;
-    o->spent_ns = 0; // as the new process has used none of its own
+        trace->made_ns = 0;
+        trace->purchase = (HotPurchase){0};
+    }
 }
 
 // A trace that is known, after something that may have evicted it.
@@ -274,30 +281,53 @@ static Trace *still_there(const Engine *engine, Trace *trace, uint64_t id, uint6
 }
 
 // ---- when a trace asks ---------------------------------------------------------------------------------------------------------------
+static HotCost cost_of(const Trace *trace) {
+    return (HotCost){.executions = trace->executions,
+                     .insns = trace->guest_insns,
+                     .ops = trace->ops,
+                     .loop = trace->plan.loop >= 0,
+                     .completed = trace->completed};
+}
+
 static uint64_t worth(const Engine *engine, const Trace *trace) {
     if (engine->options.second_after >= 0) {
         uint64_t after = (uint64_t)engine->options.second_after;
         return after > trace->executions ? after - trace->executions : 0;
     }
-    HotCost cost = {.executions = trace->executions,
-                    .insns = trace->guest_insns,
-                    .ops = trace->ops,
-                    .loop = trace->plan.loop >= 0,
-                    .completed = trace->completed};
+    HotCost cost = cost_of(trace);
     return hot_worth(&cost, &engine->options.hot, &engine->compile_cost);
 }
 
-static uint64_t program_nanoseconds(void) {
-    struct timespec used;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+// What second forms have not earned yet, of all that was spent.
+static uint64_t outstanding(const Engine *engine, uint64_t now) {
+    uint64_t spent = engine->optimizer.spent_ns, earned = 0;
+    for (const Trace *trace = engine->traces.oldest; trace; trace = trace->next)
+        if (trace->form == TRACE_SECOND) earned += hot_earned(&trace->purchase, now);
+    return spent > earned ? spent - earned : 0;
+}
+
+static uint64_t start_ns(const Engine *engine) {
+    return engine->optimizer.started ? 0 : engine->options.hot.start_us * UINT64_C(1000);
 }
 
 // What was asked for and is not answered yet is taken to cost as much as this one.
 static bool within_budget(const Engine *engine, const Trace *trace) {
     if (engine->options.second_after >= 0) return true;
-    uint64_t next = hot_cost_expected(&engine->compile_cost, &engine->options.hot, trace->ops) * (engine->optimizer.waiting + 1);
-    return hot_within_budget(&engine->options.hot, engine->optimizer.spent_ns, next, program_nanoseconds());
+    const HotParams *params = &engine->options.hot;
+    uint64_t next = hot_cost_expected(&engine->compile_cost, params, trace->ops) * (engine->optimizer.waiting + 1);
+    uint64_t now = engine_processor_nanoseconds();
+    return hot_within_budget(params, outstanding(engine, now), next + start_ns(engine), now);
+}
+
+// The trace has asked: what it will cost and may earn.
+static void note_purchase(Engine *engine, Trace *trace) {
+    HotCost cost = cost_of(trace);
+    uint64_t now = engine_processor_nanoseconds();
+    trace->purchase = (HotPurchase){.price_ns = start_ns(engine),
+                                    .saving_ns = hot_saving(&cost, &engine->options.hot),
+                                    .within_ns = now > trace->made_ns ? now - trace->made_ns : 0};
+    engine->optimizer.spent_ns += start_ns(engine);
+    engine->optimizer.started = true;
 }
 
 static void ask(Engine *engine, Trace *trace) {
@@ -315,6 +345,7 @@ static void ask(Engine *engine, Trace *trace) {
         trace->counted_second = count_trace(engine, &trace->plan, COUNT_SECOND);
     Counted *counted = trace->counted_second;
     report_asked(engine, trace);
+    note_purchase(engine, trace);
     Reason reason = optimizer_ask(engine, id, &trace->plan, heat > UINT32_MAX ? UINT32_MAX : (uint32_t)heat, counted, wait);
     trace = still_there(engine, trace, id, epoch);
     if (reason == REASON_NONE) {

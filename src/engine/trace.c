@@ -383,6 +383,7 @@ Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
                 use(engine, trace, &room, data_start);
                 trace_arm(engine, trace);
                 trace->compile_ns = engine_nanoseconds() - start;
+                trace->made_ns = engine_processor_nanoseconds();
                 engine->counters.traces_first++;
                 engine->counters.trace_first_ns += trace->compile_ns;
                 engine->counters.trace_bytes += trace->code.host.size;

@@ -56,6 +56,8 @@ typedef struct Trace {
     uint32_t completed;   // per cent that came to the path's last exit
     uint32_t ops;         // KIR operations of the path
     uint32_t asked_under; // assumptions
+    uint64_t made_ns;     // processor time of the program when it came into use
+    HotPurchase purchase; // of the second form: a first form's is what it has asked for
     uint8_t looks;        // in vain, for an answer or for the chance to ask
     uint64_t compile_ns;
     uint8_t *data, *data_end;
@@ -125,6 +127,7 @@ typedef struct Optimizer {
     bool absent;       // it could not be started, or it died
     uint32_t waiting;  // requests without answer
     uint32_t passed;   // chances to take answers
+    bool started;      // it has cost what a start costs
     uint64_t spent_ns; // of its processor time, on all answers
 } Optimizer;
 // Asks for a second form of the trace with this id; with `wait`, waits for the answer and takes it in.

@@ -14,11 +14,14 @@ enum { DEFAULT_MAX_INSNS = 64 };
 // The interpreter's blocks may take this much before all are forgotten.
 enum { MOST_KIR_BYTES = 64 << 20 };
 
-uint64_t engine_nanoseconds(void) {
+static uint64_t nanoseconds_of(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
+
+uint64_t engine_nanoseconds(void) { return nanoseconds_of(CLOCK_MONOTONIC); }
+uint64_t engine_processor_nanoseconds(void) { return nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID); }
 
 static KirBlock *to_kir(Engine *engine, Arena *arena, uint64_t pc, uint32_t mode, unsigned max_insns, bool for_block) {
     KirBlock *kir = kir_block_new(arena, &engine->guest->world, pc, mode);

@@ -182,8 +182,22 @@ typedef struct HotCost {
 // The number of further executions after which to ask for the second form; 0: now. The ski-rental rule: rent (run the first form)
 // until the rent paid equals the price (compiling), then buy. Whatever comes after, the cost is at most twice the best possible.
 uint64_t hot_worth(const HotCost *what, const HotParams *params, const HotCompileCost *cost);
+// What a second form could have saved so far, in ns.
+uint64_t hot_saving(const HotCost *what, const HotParams *params);
 
-// May the optimizer go on? It has used `spent_ns`, the next compilation is expected to take `next_ns`, the program has used `program_ns`.
+// A second form that was bought. All times are processor time of the program.
+typedef struct HotPurchase {
+    uint64_t price_ns;
+    uint64_t saving_ns; // what it could have saved before it was asked for,
+    uint64_t within_ns; // in that time
+    uint64_t since_ns;  // in use since
+} HotPurchase;
+
+// What it has earned: it goes on as it began, but saves half of what was assumed, and never more than its price counts.
+uint64_t hot_earned(const HotPurchase *what, uint64_t now_ns);
+
+// May the optimizer go on? It has used `spent_ns` that second forms have not earned yet, the next compilation is expected to take
+// `next_ns`, the program has used `program_ns`.
 bool hot_within_budget(const HotParams *params, uint64_t spent_ns, uint64_t next_ns, uint64_t program_ns);
 
 // ---- annotated loops (annotations.c)

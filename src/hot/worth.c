@@ -31,15 +31,29 @@ uint64_t hot_cost_expected(const HotCompileCost *cost, const HotParams *params, 
     return sum(fixed_ns(params), product(ops, cost->ns_per_op ? cost->ns_per_op : params->compile_ns));
 }
 
-uint64_t hot_worth(const HotCost *what, const HotParams *params, const HotCompileCost *cost) {
-    uint64_t price_ps = product(hot_cost_expected(cost, params, what->ops), 1000);
+// Of each execution; 0: it would never pay.
+static uint64_t saving_ps_each(const HotCost *what, const HotParams *params) {
     bool early = what->completed < params->completed;
-    if (early && !what->loop) return UINT64_MAX;
+    if (early && !what->loop) return 0;
     uint64_t saving_ps = product(what->insns, params->saving_ps), entry_ps = what->loop && !early ? 0 : params->entry_ps;
-    if (saving_ps <= entry_ps) return UINT64_MAX; // it would never pay
-    saving_ps -= entry_ps;
+    return saving_ps > entry_ps ? saving_ps - entry_ps : 0;
+}
+
+uint64_t hot_saving(const HotCost *what, const HotParams *params) {
+    return product(what->executions, saving_ps_each(what, params)) / 1000;
+}
+
+uint64_t hot_worth(const HotCost *what, const HotParams *params, const HotCompileCost *cost) {
+    uint64_t price_ps = product(hot_cost_expected(cost, params, what->ops), 1000), saving_ps = saving_ps_each(what, params);
+    if (!saving_ps) return UINT64_MAX;
     uint64_t break_even = price_ps / saving_ps + (price_ps % saving_ps != 0);
     return break_even > what->executions ? break_even - what->executions : 0;
+}
+
+uint64_t hot_earned(const HotPurchase *what, uint64_t now_ns) {
+    uint64_t used = now_ns > what->since_ns ? now_ns - what->since_ns : 0, within = what->within_ns ? what->within_ns : 1;
+    double earned = (double)used / (double)within * (double)what->saving_ns / 2;
+    return earned < (double)what->price_ns ? (uint64_t)earned : what->price_ns;
 }
 
 bool hot_within_budget(const HotParams *params, uint64_t spent_ns, uint64_t next_ns, uint64_t program_ns) {

@@ -149,7 +149,8 @@ static void test_failures(void) {
         check(!hot_head_given_up(&head, &params), "five failures are borne", "");
         Reason reason = hot_head_fail(&head, &params, i & 1 ? REASON_TOO_SHORT : REASON_EVICTED);
         check(reason == (i == 6 ? REASON_GIVEN_UP : REASON_NONE), "the sixth failure is the last", "");
-        check(head.state == HOT_ACTIVE && head.threshold == params.threshold << i && head.attempts == i, "a failure doubles the threshold", "");
+        check(head.state == HOT_ACTIVE && head.threshold == params.threshold << i && head.attempts == i,
+              "a failure doubles the threshold", "");
     }
     check(hot_head_given_up(&head, &params), "given up", "");
     head.state = HOT_OPTIMIZED; // as the head of another path's inner cycle
@@ -208,16 +209,30 @@ static void test_worth(void) {
     HotParams params = hot_params_default();
     check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .loop = true, .completed = 100}, &params, &(HotCompileCost){0}) == 1100000,
           "the manual's example", "");
-    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .completed = 50}, &params, &(HotCompileCost){0}) == 1375000, "the same, no loop", "");
-    check(hot_worth(&(HotCost){.insns = 20, .ops = 40, .completed = 100}, &params, &(HotCompileCost){0}) == UINT64_MAX, "too short to enter and leave", "");
-    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .completed = 49}, &params, &(HotCompileCost){0}) == UINT64_MAX, "left early", "");
+    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .completed = 50}, &params, &(HotCompileCost){0}) == 1375000,
+          "the same, no loop", "");
+    check(hot_worth(&(HotCost){.insns = 20, .ops = 40, .completed = 100}, &params, &(HotCompileCost){0}) == UINT64_MAX,
+          "too short to enter and leave", "");
+    check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .completed = 49}, &params, &(HotCompileCost){0}) == UINT64_MAX,
+          "left early", "");
     check(hot_worth(&(HotCost){.insns = 100, .ops = 200, .loop = true, .completed = 1}, &params, &(HotCompileCost){0}) == 1375000,
           "a loop of few rounds", "");
     params.budget = 25, params.budget_ms = 10;
     check(hot_within_budget(&params, 0, 10000000, 0) && !hot_within_budget(&params, 1, 10000000, 0), "the start", "");
-    check(hot_within_budget(&params, 200000000, 60000000, 1000000000) && !hot_within_budget(&params, 200000000, 60000001, 1000000000),
+    check(hot_within_budget(&params, 200000000, 60000000, 1000000000) &&
+              !hot_within_budget(&params, 200000000, 60000001, 1000000000),
           "a quarter of a second in a second", "");
-    check(!hot_within_budget(&params, UINT64_MAX, UINT64_MAX, 1) && hot_within_budget(&params, 1, 1, UINT64_MAX), "no overflow", "");
+    HotPurchase bought = {.price_ns = 6000, .saving_ns = 4000, .within_ns = 20000, .since_ns = 1000};
+    check(hot_earned(&bought, 0) == 0 && hot_earned(&bought, 1000) == 0 && hot_earned(&bought, 21000) == 2000,
+          "half of what it saved", "");
+    check(hot_earned(&bought, 61000) == 6000 && hot_earned(&bought, UINT64_MAX) == 6000, "never more than its price", "");
+    check(hot_earned(&(HotPurchase){.price_ns = 5, .saving_ns = UINT64_MAX}, UINT64_MAX) == 5 &&
+              hot_earned(&(HotPurchase){0}, 9) == 0,
+          "earned at once, nothing to earn", "");
+    check(hot_saving(&(HotCost){.insns = 100, .executions = 1000000, .completed = 50}, &params) == 4000000,
+          "what a path could have saved", "");
+    check(!hot_within_budget(&params, UINT64_MAX, UINT64_MAX, 1) && hot_within_budget(&params, 1, 1, UINT64_MAX), "no overflow",
+          "");
     params.entry_ps = 0;
     params.compile_ns = 1000;
     params.compile_fixed_us = 10;
