@@ -69,8 +69,10 @@ typedef struct GuestLinux {
     // stack_t (guest layout = host layout) to be saved in the frame.
     bool (*signal_frame)(Cpu *cpu, uint64_t stack, int signal, const siginfo_t *siginfo, const stack_t *altstack, uint64_t mask,
                          uint64_t handler, uint64_t flags, uint64_t trampoline);
-    // Undoes it from the current stack pointer: registers, mask and altstack out. False: bad frame (SIGSEGV).
-    bool (*signal_return)(Cpu *cpu, uint64_t *mask, stack_t *altstack);
+    // The mask in the frame at the current stack pointer, where the handler may have changed it. False: bad frame (SIGSEGV).
+    bool (*signal_mask)(const Cpu *cpu, uint64_t *mask);
+    // Undoes the rest of it: registers, altstack. False: bad frame.
+    bool (*signal_return)(Cpu *cpu, stack_t *altstack);
     const GuestVdso *vdso;
     uint64_t (*hwcap)(uint64_t features);
     uint64_t (*hwcap2)(uint64_t features);

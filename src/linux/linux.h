@@ -16,7 +16,8 @@
 // Signals in one paragraph: the kernel keeps them. The host's mask follows the guest's (all but the synchronous signals,
 // which stay unblocked), and only signals that have a guest handler have a host handler. That handler stores the one
 // signal it got in the thread, blocks all others until it is delivered, and asks the thread out of generated code or
-// out of `safe_syscall`. So queueing, priorities and who of several threads gets a signal are the kernel's own.
+// out of `safe_syscall`. So queueing, priorities and who of several threads gets a signal are the kernel's own. What a
+// thread sends itself, to be handled at once, needs none of that and stays out of the kernel.
 #ifndef KILN_LINUX_LINUX_H
 #define KILN_LINUX_LINUX_H
 
@@ -60,6 +61,7 @@ typedef struct LinuxProcess {
     Engine *engine;
     const Guest *guest;
     uint64_t features; // of the chosen cpu model
+    pid_t pid;
 
     // What was asked for (set by main before anything runs)
     const char *sysroot;      // -L: absolute path without a trailing slash, or NULL
@@ -108,11 +110,13 @@ struct LinuxThread {
     uint64_t blocked;    // the guest's signal mask, bit (signal - 1)
     uint64_t saved_mask; // if restore_mask: the mask to go back to when a temporary one ends (sigsuspend, ppoll)
     bool restore_mask;
-    bool host_blocked; // all asynchronous signals are blocked on the host (see signals_block)
+    uint64_t host_mask;         // the host's, unless host_blocked
+    volatile bool host_blocked; // all asynchronous signals are blocked on the host (signals_block, or one was caught)
     // Not 0: something is to be delivered; safe_syscall does not start. Set by host signal handlers.
     volatile uint32_t signal_pending;
     CaughtSignal caught; // asynchronous: at most one
     CaughtSignal fault;  // raised by the guest's own instruction
+    CaughtSignal own;    // sent by this thread to itself, not through the kernel
     uint64_t held_set;   // synchronous signals that someone sent while the guest blocks them ...
     siginfo_t held[5];   // ... in the order of held_signals[] (signal.c)
     stack_t altstack;    // guest's sigaltstack (layout = the host's)
@@ -155,6 +159,8 @@ long host_syscall_raw(long number, long a, long b, long c, long d, long e, long 
 // Blocks all asynchronous signals on the host until the end of the current system call. True: one is already waiting, the
 // handler must return -LINUX_ERESTARTNOINTR at once, without effect (the call starts again after delivery).
 bool signals_block(LinuxThread *t);
+// Makes the host's mask follow the one that the guest's is about to become. False: one is already waiting; as above.
+bool signal_change_mask(LinuxThread *t, uint64_t mask);
 // Calls with a temporary mask (ppoll, pselect6, epoll_pwait, io_pgetevents, rt_sigsuspend). `set` is the guest address of
 // the mask. enter: 0 and *host = the mask to hand to the host's call (8 bytes), or a result to return at once
 // (-EFAULT, -EINVAL for a size other than 8, restart). leave: to be called with the host call's result; returns what the

@@ -63,7 +63,7 @@ static LinuxThread *first_thread(LinuxProcess *process) {
     LinuxThread *t = calloc(1, sizeof *t);
     if (!t) fatal("out of memory (thread)");
     t->process = process;
-    t->tid = gettid();
+    t->tid = process->pid = gettid();
     t->cpu = cpu_new(process->engine, NULL);
     t->cpu->thread = t;
     process->thread_count = 1;
@@ -143,7 +143,7 @@ void process_die(LinuxThread *t, int signal, bool core) {
 static void child_setup(LinuxThread *t, const CloneRequest *request) {
     const GuestLinux *abi = &t->process->guest->linux_abi;
     linux_self = t;
-    t->tid = gettid();
+    t->tid = t->process->pid = gettid();
     t->process->thread_count = 1;
     t->process->ending = 0;
     signals_forget(t);

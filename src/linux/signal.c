@@ -3,9 +3,17 @@
 // Signals: from the host's handlers to the guest's.
 //
 // Asynchronous signals. Host mask = guest mask without the synchronous signals, while the guest runs. The host's handler
-// stores the one signal it got (`caught`) and leaves with everything asynchronous blocked, so there is never a second one to
-// store. signals_deliver runs the guest's handler and opens the host's mask again. Calls that change masks block first
-// (signals_block): what had come before is delivered before the call takes place.
+// stores the one signal it got (`caught`) and leaves with everything asynchronous blocked (`host_blocked`), so there is never a
+// second one to store. signals_deliver runs the guest's handler and opens the host's mask again.
+//
+// A change of the guest's mask is one call of the host (signal_change_mask), and that is a safe_syscall. Either a signal has come
+// before it: then it does not take place, the signal is delivered under the old mask, and what was to change the mask starts
+// again. Or it takes place, and what comes from then on comes under the new mask, of which the guest's registers and `blocked`
+// may know a moment later, as nothing is delivered meanwhile. Where several steps belong together (clone, execve) everything
+// is blocked first (signals_block), with the same choice.
+//
+// What a thread sends itself and does not block is delivered without the kernel (signal_to_self), where the kernel would
+// have no choice: a handler of the guest's would run before the call returns. Its mask is the host's before that is certain.
 //
 // Synchronous signals are unblocked on the host always. Caused by the guest's code, they come through engine_fault and
 // hooks.fault into `fault`. Sent by someone (kill), they wait in `held`, as the kernel's mask cannot keep them.
@@ -118,12 +126,14 @@ static HostSigaction install(int signal, uint64_t more_flags) {
     return old;
 }
 
-// Nothing is blocked while these are handled: the way back out of a fault need not restore a mask. Returns what was there.
+// Asynchronous ones are blocked meanwhile: one of them that is handled inside of this handler would block the others for the rest of
+// it alone, and the next could take its place in `caught`. Both handlers end by an ordinary return. Returns what was there.
 static HostSigaction install_synchronous(int signal) {
     HostSigaction old = {0}, action = {
                                  .handler = (void *)host_handler,
                                  .flags = SA_SIGINFO | SA_RESTART | SA_NODEFER | HOST_SA_RESTORER,
                                  .restorer = (void *)host_sigreturn,
+                                 .mask = ~SYNCHRONOUS_SIGNALS,
                              };
     host_syscall(SYS_rt_sigaction, signal, &action, &old, LINUX_SIGSET_SIZE, 0, 0);
     return old;
@@ -213,6 +223,7 @@ void signals_start(LinuxThread *t) {
     t->altstack = (stack_t){.ss_flags = SS_DISABLE};
     linux_self = t;
     t->blocked = host_signal_mask(SIG_BLOCK, 0);
+    t->host_mask = signal_host_set(t->blocked);
     for (unsigned i = 0; i < 5; i++) {
         HostSigaction old = install_synchronous(held_signals[i]);
         t->process->actions[held_signals[i] - 1] = inherited_action(&old);
@@ -253,6 +264,42 @@ void signals_forget(LinuxThread *t) {
     t->signal_pending = 0;
 }
 
+// ---- masks ------------------------------------------------------------------------------------------------------------
+
+uint64_t signal_host_set(uint64_t guest_set) { return guest_set & ~SYNCHRONOUS_SIGNALS; }
+
+bool signal_change_mask(LinuxThread *t, uint64_t mask) {
+    uint64_t wanted = signal_host_set(mask);
+    if (t->host_blocked) return false;
+    if (wanted == t->host_mask) return true;
+    if (safe_syscall(t, SYS_rt_sigprocmask, SIG_SETMASK, &wanted, NULL, LINUX_SIGSET_SIZE, 0, 0) < 0) return false;
+    t->host_mask = wanted;
+    return true;
+}
+
+// At the end of deliveries. Nothing asynchronous can come while host_blocked is set, so the call that ends it needs no care.
+static bool follow_mask(LinuxThread *t) {
+    if (!t->host_blocked) return signal_change_mask(t, t->blocked);
+    if (t->caught.signal) return false; // came just now
+    t->host_blocked = false;            // before the call, at whose return the next signal may come
+    t->host_mask = signal_host_set(t->blocked);
+    host_signal_mask(SIG_SETMASK, t->host_mask);
+    return true;
+}
+
+bool signals_block(LinuxThread *t) {
+    bool guest_blocks_all = (t->host_mask | SYNCHRONOUS_SIGNALS | UNBLOCKABLE_SIGNALS) == ~UINT64_C(0);
+    if (!t->host_blocked && !guest_blocks_all) {
+        host_signal_mask(SIG_SETMASK, ~SYNCHRONOUS_SIGNALS);
+        t->host_blocked = true;
+    }
+    return t->caught.signal != 0 || (t->held_set & ~t->blocked);
+}
+
+static uint64_t mask_in_handler(uint64_t blocked, int signal, const GuestSigaction *action) {
+    return (blocked | action->mask | ((action->flags & SA_NODEFER) ? 0 : signal_bit(signal))) & ~UNBLOCKABLE_SIGNALS;
+}
+
 // ---- what waits -------------------------------------------------------------------------------------------------------
 
 INTERRUPTS_SANITIZER void signal_hold(LinuxThread *t, int signal, const siginfo_t *info) {
@@ -282,25 +329,17 @@ void signal_raise_fault(LinuxThread *t, int signal, int code, uint64_t address) 
 }
 
 bool signals_need_work(const LinuxThread *t) {
-    return t->signal_pending || t->host_blocked || t->restore_mask || t->restart || t->fault.signal || (t->held_set & ~t->blocked);
+    return t->signal_pending || t->host_blocked || t->restore_mask || t->restart || t->own.signal || t->fault.signal ||
+           (t->held_set & ~t->blocked);
 }
 
-static bool block_on_host(LinuxThread *t) {
-    if (!t->host_blocked) host_signal_mask(SIG_SETMASK, ~SYNCHRONOUS_SIGNALS);
-    t->host_blocked = true;
-    return t->caught.signal != 0 || (t->held_set & ~t->blocked);
-}
-
-bool signals_block(LinuxThread *t) { return block_on_host(t); }
-
-uint64_t signal_host_set(uint64_t guest_set) { return guest_set & ~SYNCHRONOUS_SIGNALS; }
+// ---- temporary masks: only the host's call itself is made under them --------------------------------------------------------
 
 long signal_mask_enter(LinuxThread *t, uint64_t set, uint64_t size, uint64_t *host) {
     uint64_t mask;
     if (!set) return 0;
     if (size != LINUX_SIGSET_SIZE) return -EINVAL;
     if (!guest_read(&mask, set, sizeof mask)) return -EFAULT;
-    if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
     t->saved_mask = t->blocked;
     t->restore_mask = true;
     t->blocked = mask & ~UNBLOCKABLE_SIGNALS;
@@ -311,16 +350,45 @@ long signal_mask_enter(LinuxThread *t, uint64_t set, uint64_t size, uint64_t *ho
 
 long signal_mask_leave(LinuxThread *t, uint64_t set, long result) {
     if (!set) return result;
-    bool interrupted = result == -EINTR || result == -LINUX_ERESTARTSYS;
-    if (interrupted && t->signal_pending) return -LINUX_ERESTARTNOHAND; // the temporary mask ends with the delivery
+    bool not_called = result == -LINUX_ERESTARTSYS; // the kernel restarts none of these calls once it has a signal for them
+    bool waited_for = not_called ? !t->caught.signal && (t->held_set & ~t->blocked) : result == -EINTR && t->signal_pending;
+    if (waited_for) return -LINUX_ERESTARTNOHAND; // the temporary mask ends with the delivery
     t->blocked = t->saved_mask;
     t->restore_mask = false;
-    return result;
+    return not_called ? -LINUX_ERESTARTNOINTR : result; // a signal that came before the call comes before the mask too
+}
+
+// ---- a thread's signals to itself -----------------------------------------------------------------------------------------------
+
+// Standard signals without side effects on others. Those that come with data, or not at all if there is no room, are the kernel's.
+static bool is_simple(int signal) {
+    const uint64_t job_control = signal_bit(SIGCONT) | signal_bit(SIGTSTP) | signal_bit(SIGTTIN) | signal_bit(SIGTTOU);
+    return signal > 0 && signal < 32 && !(signal_bit(signal) & (job_control | SYNCHRONOUS_SIGNALS | UNBLOCKABLE_SIGNALS));
+}
+
+bool signal_to_self(LinuxThread *t, int signal, int code, long *result) {
+    LinuxProcess *process = t->process;
+    if (!is_simple(signal) || (t->blocked & signal_bit(signal)) || linux_debugger) return false;
+    pthread_mutex_lock(&process->signal_lock);
+    GuestSigaction action = process->actions[signal - 1];
+    pthread_mutex_unlock(&process->signal_lock);
+    if (action.handler <= 1) return false;
+    *result = -LINUX_ERESTARTNOINTR;
+    if (!signal_change_mask(t, mask_in_handler(t->blocked, signal, &action))) return true; // another one comes first
+    memset(&t->own.info, 0, sizeof t->own.info);
+    t->own.info.si_signo = signal;
+    t->own.info.si_code = code;
+    t->own.info.si_pid = process->pid;
+    t->own.info.si_uid = (uid_t)host_syscall(SYS_getuid, 0, 0, 0, 0, 0, 0);
+    t->own.signal = signal;
+    *result = 0;
+    return true;
 }
 
 // ---- delivery ---------------------------------------------------------------------------------------------------------
 
 static void act_by_default(LinuxThread *t, int signal) {
+    signals_block(t); // one at a time
     switch (default_action(signal)) {
     case DEFAULT_IGNORE: return;
     case DEFAULT_STOP:
@@ -378,14 +446,28 @@ static void run_handler(LinuxThread *t, int signal, const siginfo_t *info, Guest
     }
     if (t->altstack.ss_flags & (int)SS_AUTODISARM) t->altstack = (stack_t){.ss_flags = SS_DISABLE};
     t->restore_mask = false;
-    t->blocked |= action.mask | ((action.flags & SA_NODEFER) ? 0 : signal_bit(signal));
-    t->blocked &= ~UNBLOCKABLE_SIGNALS;
+    t->blocked = mask_in_handler(t->blocked, signal, &action);
+}
+
+// The handler's mask becomes the host's before the guest's state changes. False: another signal has come just now.
+static bool prepare_mask(LinuxThread *t, int signal, const GuestSigaction *action) {
+    if (!t->host_blocked && !signal_change_mask(t, mask_in_handler(t->blocked, signal, action))) signals_block(t);
+    return !t->host_blocked || !t->caught.signal;
+}
+
+// So that the other one, which the handler's mask may block, need not go back to the kernel.
+static bool put_back(LinuxThread *t, int signal, const siginfo_t *info, bool forced) {
+    if (linux_debugger) return false;              // it knows of it
+    if (forced) return info->si_code != SI_KERNEL; // the instruction will raise it again
+    if (is_synchronous(signal)) signal_hold(t, signal, info);
+    return is_synchronous(signal);
 }
 
 static void deliver(LinuxThread *t, int signal, const siginfo_t *info, bool forced) {
     LinuxProcess *process = t->process;
     siginfo_t other = {0};
     if (linux_debugger) {
+        signals_block(t); // it may talk for long
         int wanted = linux_debugger->signal(t, signal, info);
         if (!wanted) return;
         if (wanted != signal) {
@@ -394,47 +476,49 @@ static void deliver(LinuxThread *t, int signal, const siginfo_t *info, bool forc
             forced = false;
         }
     }
-    if (process->strace) strace_signal(t, signal, info);
     pthread_mutex_lock(&process->signal_lock);
     GuestSigaction action = process->actions[signal - 1];
-    bool reset = action.handler > 1 && (action.flags & SA_RESETHAND);
-    if (reset) {
+    // A fault cannot wait nor be ignored.
+    if (forced && (action.handler == 1 || (t->blocked & signal_bit(signal)))) action.handler = 0;
+    bool later = action.handler > 1 && !prepare_mask(t, signal, &action) && put_back(t, signal, info, forced);
+    if (!later && action.handler > 1 && (action.flags & SA_RESETHAND)) {
         process->actions[signal - 1].handler = 0;
         signal_follow_action(process, signal);
     }
     pthread_mutex_unlock(&process->signal_lock);
-    // A fault cannot wait nor be ignored.
-    if (forced && (action.handler == 1 || (t->blocked & signal_bit(signal)))) action.handler = 0;
+    if (later) return;
+    if (process->strace) strace_signal(t, signal, info);
     if (action.handler > 1) count_more(&engine_counters(process->engine)->signals_delivered, 1);
     if (action.handler == 0) act_by_default(t, signal);
     else if (action.handler > 1) run_handler(t, signal, info, action);
 }
 
-// The next signal to deliver; *forced: caused by the guest's own instruction.
-static int take_next(LinuxThread *t, siginfo_t *info, bool *forced) {
-    int signal = t->fault.signal;
-    *forced = signal != 0;
-    if (signal) {
-        *info = t->fault.info;
-        t->fault.signal = 0;
-        return signal;
-    }
-    signal = signal_take_held(t, ~t->blocked, info);
-    if (signal) return signal;
-    signal = t->caught.signal;
-    if (!signal) return 0;
-    *info = t->caught.info;
-    t->caught.signal = 0;
-    if (!(t->blocked & signal_bit(signal))) return signal;
-    // A handler that was entered meanwhile blocks it: back to the kernel, which keeps it.
-    host_syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signal, info, 0, 0);
-    return 0;
+static int take(CaughtSignal *from, siginfo_t *info) {
+    int signal = from->signal;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); // it may have come just now
+    *info = from->info;
+    from->signal = 0;
+    return signal;
 }
 
-void signals_deliver(LinuxThread *t) {
+// The next signal to deliver; *forced: caused by the guest's own instruction. What comes first finds the mask under which it came.
+static int take_next(LinuxThread *t, siginfo_t *info, bool *forced) {
+    *forced = false;
+    if (t->own.signal) return take(&t->own, info); // the host's mask is its handler's already
+    *forced = t->fault.signal != 0;
+    if (*forced) return take(&t->fault, info);
+    if (t->caught.signal) {
+        int signal = take(&t->caught, info);
+        if (!(t->blocked & signal_bit(signal))) return signal;
+        // A handler that was entered meanwhile blocks it: back to the kernel, which keeps it.
+        host_syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signal, info, 0, 0);
+    }
+    return signal_take_held(t, ~t->blocked, info);
+}
+
+static void deliver_all(LinuxThread *t) {
     siginfo_t info;
     bool forced;
-    block_on_host(t);
     for (;;) {
         // Cleared before looking: what comes later sets them again.
         t->signal_pending = 0;
@@ -452,6 +536,9 @@ void signals_deliver(LinuxThread *t) {
         t->blocked = t->saved_mask;
         t->restore_mask = false;
     }
-    t->host_blocked = false;
-    host_signal_mask(SIG_SETMASK, t->blocked & ~SYNCHRONOUS_SIGNALS);
+}
+
+void signals_deliver(LinuxThread *t) {
+    do deliver_all(t);
+    while (!follow_mask(t));
 }

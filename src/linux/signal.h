@@ -47,6 +47,9 @@ bool signals_need_work(const LinuxThread *t);
 // Delivers what is deliverable, ends a temporary mask, restarts the interrupted system call if that is right, and makes
 // the host's mask follow the guest's. At the end of system calls, polls and faults.
 void signals_deliver(LinuxThread *t);
+// The calling thread sends itself this, or its process, whose only thread it is. False: the kernel must do it. True: done, with the
+// result of the system call, at whose end it is delivered.
+bool signal_to_self(LinuxThread *t, int signal, int code, long *result);
 // Takes one of the held signals in `set`; 0: none.
 int signal_take_held(LinuxThread *t, uint64_t set, siginfo_t *info);
 

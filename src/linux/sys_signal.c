@@ -52,8 +52,8 @@ long sys_rt_sigprocmask(LinuxThread *t, const uint64_t args[6]) {
         mask &= ~UNBLOCKABLE_SIGNALS;
     }
     if (mask != old) {
-        if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
-        t->blocked = mask; // and the host's at the end of this call
+        if (!signal_change_mask(t, mask)) return -LINUX_ERESTARTNOINTR;
+        t->blocked = mask;
     }
     return args[2] && !guest_write(args[2], &old, sizeof old) ? -EFAULT : 0;
 }
@@ -95,12 +95,18 @@ long sys_rt_sigtimedwait(LinuxThread *t, const uint64_t args[6]) {
 long sys_rt_sigreturn(LinuxThread *t, const uint64_t args[6]) {
     uint64_t mask;
     stack_t altstack = t->altstack;
-    signals_block(t);
-    if (!t->process->guest->linux_abi.signal_return(t->cpu, &mask, &altstack)) {
+    const GuestLinux *abi = &t->process->guest->linux_abi;
+    bool good = abi->signal_mask(t->cpu, &mask);
+    if (good) {
+        mask &= ~UNBLOCKABLE_SIGNALS;
+        if (!signal_change_mask(t, mask)) return -LINUX_ERESTARTNOINTR;
+        t->blocked = mask;
+        good = abi->signal_return(t->cpu, &altstack);
+    }
+    if (!good) {
         signal_raise_fault(t, SIGSEGV, SI_KERNEL, 0);
         return -LINUX_NO_RESULT;
     }
-    t->blocked = mask & ~UNBLOCKABLE_SIGNALS;
     altstack.ss_flags &= (int)(SS_AUTODISARM | SS_DISABLE);
     t->altstack = altstack;
     return -LINUX_NO_RESULT;
@@ -136,25 +142,36 @@ long sys_restart_syscall(LinuxThread *t, const uint64_t args[6]) { return -EINTR
 
 // ---- sending ----------------------------------------------------------------------------------------------------------
 
+// What came before the call is delivered before it, as its own signal may come at once.
+static long send(LinuxThread *t, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
+    long r = safe_syscall(t, number, a, b, c, d, 0, 0);
+    return r == -LINUX_ERESTARTSYS ? -LINUX_ERESTARTNOINTR : r;
+}
+
 long sys_kill(LinuxThread *t, const uint64_t args[6]) {
+    bool alone = __atomic_load_n(&t->process->thread_count, __ATOMIC_RELAXED) == 1; // else another thread may take it
     long result;
+    if ((pid_t)args[0] == t->process->pid && alone && signal_to_self(t, (int)args[1], SI_USER, &result)) return result;
     if (kill_asked(t, (pid_t)args[0], (int)args[1], &result)) return result;
-    return host_syscall(SYS_kill, args[0], args[1], 0, 0, 0, 0);
+    return send(t, SYS_kill, args[0], args[1], 0, 0);
 }
 
 long sys_tkill(LinuxThread *t, const uint64_t args[6]) {
     long result;
+    if ((pid_t)args[0] == t->tid && signal_to_self(t, (int)args[1], SI_TKILL, &result)) return result;
     if ((pid_t)args[0] > 0 && kill_asked(t, (pid_t)args[0], (int)args[1], &result)) return result;
-    return host_syscall(SYS_tkill, args[0], args[1], 0, 0, 0, 0);
+    return send(t, SYS_tkill, args[0], args[1], 0, 0);
 }
 
 // A process that shares memory has one thread.
 static bool names_main_thread(const uint64_t args[6]) { return (pid_t)args[0] > 0 && (pid_t)args[0] == (pid_t)args[1]; }
 
 long sys_tgkill(LinuxThread *t, const uint64_t args[6]) {
+    bool self = (pid_t)args[0] == t->process->pid && (pid_t)args[1] == t->tid;
     long result;
+    if (self && signal_to_self(t, (int)args[2], SI_TKILL, &result)) return result;
     if (names_main_thread(args) && kill_asked(t, (pid_t)args[0], (int)args[2], &result)) return result;
-    return host_syscall(SYS_tgkill, args[0], args[1], args[2], 0, 0, 0);
+    return send(t, SYS_tgkill, args[0], args[1], args[2], 0);
 }
 
 // A process may send itself a siginfo that looks like a fault's, which the host's handler could not tell from one.
@@ -179,21 +196,21 @@ static bool may_queue(uint64_t info_address) {
 
 long sys_rt_sigqueueinfo(LinuxThread *t, const uint64_t args[6]) {
     long result;
-    if (send_to_self(t, (pid_t)args[0] == getpid(), (int)args[1], args[2], &result)) return result;
+    if (send_to_self(t, (pid_t)args[0] == t->process->pid, (int)args[1], args[2], &result)) return result;
     if ((pid_t)args[0] > 0 && may_queue(args[2]) && kill_asked(t, (pid_t)args[0], (int)args[1], &result)) return result;
-    return host_syscall(SYS_rt_sigqueueinfo, args[0], args[1], args[2], 0, 0, 0);
+    return send(t, SYS_rt_sigqueueinfo, args[0], args[1], args[2], 0);
 }
 
 long sys_rt_tgsigqueueinfo(LinuxThread *t, const uint64_t args[6]) {
     long result;
-    bool self = (pid_t)args[0] == getpid() && (pid_t)args[1] == t->tid;
+    bool self = (pid_t)args[0] == t->process->pid && (pid_t)args[1] == t->tid;
     if (send_to_self(t, self, (int)args[2], args[3], &result)) return result;
     if (names_main_thread(args) && may_queue(args[3]) && kill_asked(t, (pid_t)args[0], (int)args[2], &result)) return result;
-    return host_syscall(SYS_rt_tgsigqueueinfo, args[0], args[1], args[2], args[3], 0, 0);
+    return send(t, SYS_rt_tgsigqueueinfo, args[0], args[1], args[2], args[3]);
 }
 
 long sys_pidfd_send_signal(LinuxThread *t, const uint64_t args[6]) {
     long result;
     if (!args[2] && !args[3] && kill_asked_by_descriptor(t, (int)args[0], (int)args[1], &result)) return result;
-    return host_syscall(SYS_pidfd_send_signal, args[0], args[1], args[2], args[3], 0, 0);
+    return send(t, SYS_pidfd_send_signal, args[0], args[1], args[2], args[3]);
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Signals that usually come from faults, sent by somebody instead.
-// Calls: kill rt_sigpending rt_sigtimedwait rt_sigprocmask
+// Calls: kill rt_sigpending rt_sigtimedwait rt_sigprocmask ppoll pselect6 rt_sigsuspend
 // kiln: skip-qemu
 // qemu: it has its own idea of blocking SIGSEGV
 #define _GNU_SOURCE
 #include "check.h"
+#include <poll.h>
 #include <signal.h>
+#include <sys/select.h>
 #include <time.h>
 
 static volatile sig_atomic_t count;
@@ -45,7 +47,18 @@ int main(void) {
     info = (siginfo_t){.si_signo = SIGSEGV, .si_code = SEGV_MAPERR};
     info.si_addr = (void *)0x1234;
     CHECK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGSEGV, &info) == 0 && count == 3 && last_code == SEGV_MAPERR);
+    // One that waits ends a call whose temporary mask lets it in.
+    sigset_t none_set;
+    sigemptyset(&none_set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    kill(getpid(), SIGSEGV);
+    CHECK_ERROR(ppoll(NULL, 0, NULL, &none_set), EINTR);
+    kill(getpid(), SIGSEGV);
+    CHECK_ERROR(pselect(0, NULL, NULL, NULL, NULL, &none_set), EINTR);
+    kill(getpid(), SIGSEGV);
+    CHECK_ERROR(sigsuspend(&none_set), EINTR);
+    CHECK(count == 6 && sigprocmask(SIG_UNBLOCK, &set, &pending) == 0 && sigismember(&pending, SIGSEGV) && count == 6);
     signal(SIGSEGV, SIG_IGN);
-    CHECK(kill(getpid(), SIGSEGV) == 0 && count == 3);
+    CHECK(kill(getpid(), SIGSEGV) == 0 && count == 6);
     return check_summary();
 }

@@ -108,7 +108,11 @@ bool rv_signal_frame(Cpu *cpu, uint64_t stack, int signal, const siginfo_t *sigi
     return true;
 }
 
-bool rv_signal_return(Cpu *cpu, uint64_t *mask, stack_t *altstack) {
+bool rv_signal_mask(const Cpu *cpu, uint64_t *mask) {
+    return guest_read(mask, rv_const_state(cpu)->x[RV_SP] + offsetof(RvFrame, context.mask), sizeof *mask);
+}
+
+bool rv_signal_return(Cpu *cpu, stack_t *altstack) {
     RvState *state = rv_state(cpu);
     RvFrame frame;
     if (!guest_read(&frame, state->x[RV_SP], sizeof frame)) return false;
@@ -119,7 +123,6 @@ bool rv_signal_return(Cpu *cpu, uint64_t *mask, stack_t *altstack) {
     memcpy(state->f, context->f, sizeof context->f);
     rv_set_fcsr(cpu, context->fcsr);
     state->reservation_address = RV_NO_RESERVATION;
-    *mask = frame.context.mask;
     *altstack = frame.context.stack;
     return true;
 }
