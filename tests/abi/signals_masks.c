@@ -199,7 +199,6 @@ static void storm(const char *what, void (*change)(int round)) {
         close(tokens[1]);
         send_all(parent, tokens[0]);
     }
-    close(tokens[0]);
     time_t end = time(NULL) + PATIENCE;
     for (int round = 0; arrived < MANY && time(NULL) < end; round++) {
         if (arrived == sent * AT_ONCE) wrong += write(tokens[1], "x", 1) != 1, sent++;
@@ -209,6 +208,7 @@ static void storm(const char *what, void (*change)(int round)) {
     CHECK(arrived == MANY && out_of_order == 0 && wrong_mask == 0 && wrong == 0);
     close(tokens[1]);
     CHECK(waitpid(child, &status, 0) == child && status == 0);
+    close(tokens[0]); // the last signal may come just before a byte is written for more
     change_to(0);
 }
 
