@@ -199,6 +199,7 @@ static void make_function(Lower *l) {
     add_attribute(l, "strictfp");
     add_string_attribute(l, "no-realign-stack", "");
     add_string_attribute(l, "no-jump-tables", "true");
+    add_string_attribute(l, "tune-cpu", l->tune);
     for (unsigned i = 0; i < LOWER_ARGS; i++) l->args[i] = LLVMGetParam(l->function, i);
     l->base = l->args[LOWER_BASE];
 }

@@ -87,6 +87,7 @@ typedef struct LowerBlock {
 typedef struct Lower {
     const TraceRequest *request;
     LowerFeatures features;
+    const char *tune; // LLVM's name of the processor that the code is for
     Arena *arena;
     LLVMContextRef context;
     LLVMModuleRef module;

@@ -118,6 +118,23 @@ static void set_options(void) {
     LLVMParseCommandLineOptions(sizeof options / sizeof *options, options, NULL);
 }
 
+// What the host has, and not what it lacks: the machine is made for the plainest x86-64, so nothing has to be taken away, and reading features
+// is most of what making it costs. What it is tuned for is the function's affair.
+static void keep_present(char *features) {
+    char *to = features;
+    for (char *item = features; *item;) {
+        size_t length = strcspn(item, ",");
+        char *next = item + length + (item[length] == ',');
+        if (*item == '+') {
+            if (to != features) *to++ = ',';
+            memmove(to, item, length);
+            to += length;
+        }
+        item = next;
+    }
+    *to = 0;
+}
+
 void compiler_start(void) {
     set_options();
     LLVMInitializeX86TargetInfo();
@@ -127,6 +144,7 @@ void compiler_start(void) {
     LLVMInstallFatalErrorHandler(on_fatal_error);
     host_cpu = LLVMGetHostCPUName();
     host_features = LLVMGetHostCPUFeatures();
+    keep_present(host_features);
 }
 
 // In exact mode registers are what a signal frame shows plainly, and instructions what sites.c can write: no AVX-512.
@@ -164,7 +182,7 @@ static LLVMTargetMachineRef make_machine(uint32_t options) {
              options & (TRACE_NO_AVX | TRACE_NO_FMA) ? ",-fma,-fma4" : "", options & TRACE_NO_BMI ? ",-bmi,-bmi2,-lzcnt" : "",
              options & NO_AVX512 ? ",-avx512f,-evex512" : "");
     LLVMTargetMachineOptionsRef o = LLVMCreateTargetMachineOptions();
-    LLVMTargetMachineOptionsSetCPU(o, host_cpu);
+    LLVMTargetMachineOptionsSetCPU(o, "x86-64");
     LLVMTargetMachineOptionsSetFeatures(o, features);
     LLVMTargetMachineOptionsSetCodeGenOptLevel(o, LLVMCodeGenLevelDefault);
     LLVMTargetMachineOptionsSetRelocMode(o, LLVMRelocPIC);
@@ -333,6 +351,7 @@ static Reason compile_once(Job *job, bool text, bool object) {
     job->object = object;
     job->lower = (Lower){.request = job->request,
                          .arena = job->arena,
+                         .tune = host_cpu,
                          .features = features_for(limits_of(job->request)),
                          .context = LLVMContextCreate(),
                          .uncounted = !object,
