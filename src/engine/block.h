@@ -43,6 +43,12 @@ struct Block {
 typedef struct PageEntry PageEntry;
 enum { PAGE_BUCKETS = 4096, GUEST_PAGE_BITS = 12 };
 
+// Its own code, that does not count: where it counted from the start, a counter stands in front of it.
+static inline const uint8_t *block_own_code(const Block *block) {
+    bool counted_first = block->counter && block->counter->code == block->host.code;
+    return block->host.code + (counted_first ? host_counter_bytes() : 0);
+}
+
 // A power of two of slots, open addressing.
 typedef struct BlockSlots {
     struct BlockSlots *older; // replaced by this one

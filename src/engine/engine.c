@@ -135,6 +135,12 @@ static void raise_exception(Cpu *cpu, KirException code) {
     engine->hooks.exception(cpu, code);
 }
 
+static HeadWay way_of(const ExitRecord *record) {
+    const Block *from = record->block;
+    if (record->target >= from->pc + from->guest_bytes && record->target != from->pc) return HEAD_FORWARD;
+    return record->hint == KIR_JUMP_CALL ? HEAD_CALL_BACKWARD : HEAD_BACKWARD;
+}
+
 // The block that comes next, where that is known; the caller may go on there as long as it stays inside.
 static Block *left_by_record(Cpu *cpu, ExitRecord *record) {
     Engine *engine = cpu->engine;
@@ -147,12 +153,12 @@ static Block *left_by_record(Cpu *cpu, ExitRecord *record) {
     if (!record->jump || cpu->poll) return NULL;
     // Making the target may empty the code memory, and the record with it.
     uint64_t epoch = engine->epoch;
-    Block *target = engine_block(engine, cpu->pc, cpu->mode);
+    HotArrival how = record->block->is_trace ? HOT_BY_TRACE_EXIT : HOT_BY_LINK;
+    HeadWay way = way_of(record);
+    Block *target = engine_block(engine, cpu->pc, cpu->mode, head_at_once(engine, how, way));
     if (engine->epoch != epoch) return NULL;
     if (engine->tracing) {
-        const Block *from = record->block;
-        bool backward = target->pc < from->pc + from->guest_bytes || target->pc == from->pc;
-        head_arrival(engine, target, from->is_trace ? HOT_BY_TRACE_EXIT : HOT_BY_LINK, backward);
+        head_arrival(engine, target, how, way);
         if (engine->epoch != epoch) return NULL;
     }
     link_exit(engine, record, target);
@@ -162,10 +168,11 @@ static Block *left_by_record(Cpu *cpu, ExitRecord *record) {
 static Block *left_indirectly(Cpu *cpu, bool is_return) {
     Engine *engine = cpu->engine;
     if (cpu->poll || engine->options.no_link || engine_breakpoint_at(engine, cpu->pc)) return NULL;
-    Block *target = engine_block(engine, cpu->pc, cpu->mode);
+    bool counts = !is_return && head_at_once(engine, HOT_BY_INDIRECT, HEAD_FORWARD);
+    Block *target = engine_block(engine, cpu->pc, cpu->mode, counts);
     if (engine->tracing && !is_return) { // what a call returns to is on the path of whoever calls
         uint64_t epoch = engine->epoch;
-        head_arrival(engine, target, HOT_BY_INDIRECT, false);
+        head_arrival(engine, target, HOT_BY_INDIRECT, HEAD_FORWARD);
         if (engine->epoch != epoch || target->invalid) return NULL;
     }
     remember_target(cpu, target, is_return);
@@ -198,10 +205,10 @@ static void count_way_out(Counters *c, const void *record) {
 // Runs blocks until a hook has been called or somebody wants to look between two of them.
 static void step_fast(Cpu *cpu) {
     Engine *engine = cpu->engine;
-    Block *block = engine_block(engine, cpu->pc, cpu->mode);
+    Block *block = engine_block(engine, cpu->pc, cpu->mode, head_at_once(engine, HOT_BY_ENGINE, HEAD_FORWARD));
     if (engine->tracing) {
         uint64_t epoch = engine->epoch;
-        head_arrival(engine, block, HOT_BY_ENGINE, false);
+        head_arrival(engine, block, HOT_BY_ENGINE, HEAD_FORWARD);
         if (engine->epoch != epoch || block->invalid) return;
     }
     do {
@@ -238,7 +245,7 @@ static void interpret(Cpu *cpu, const KirBlock *kir) {
     take_outcome(cpu, run_interpreter(cpu, kir));
 }
 
-static void step_interpreted(Cpu *cpu) { interpret(cpu, engine_block(cpu->engine, cpu->pc, cpu->mode)->kir); }
+static void step_interpreted(Cpu *cpu) { interpret(cpu, engine_block(cpu->engine, cpu->pc, cpu->mode, false)->kir); }
 static void step_one_insn(Cpu *cpu) {
     cpu->one_insn = false;
     interpret(cpu, engine_one_insn(cpu));

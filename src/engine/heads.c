@@ -25,18 +25,27 @@ static bool may_count(const Engine *engine, const Block *block) {
     return !block->invalid && !block->trace && !hot_head_given_up(&block->hot, &engine->options.hot);
 }
 
+HeadRecord *head_new_counter(Engine *engine) {
+    HeadRecord *counter = code_data_alloc(&engine->memory, sizeof *counter);
+    int32_t *tally = (int32_t *)code_tally_alloc(&engine->memory);
+    if (!counter || !tally) return NULL;
+    *counter = (HeadRecord){.counter = tally};
+    return counter;
+}
+
+static bool add_counter(Engine *engine, Block *block) {
+    HeadRecord *counter = head_new_counter(engine);
+    if (!counter) return false;
+    counter->owner = block;
+    counter->code = host_write_counter(engine->host, &engine->memory, counter, block->host.code);
+    if (!counter->code) return false;
+    block->counter = counter;
+    perf_counter(engine, block);
+    return true;
+}
+
 void head_count(Engine *engine, Block *block) {
-    if (!may_count(engine, block)) return;
-    if (!block->counter) {
-        HeadRecord *counter = code_data_alloc(&engine->memory, sizeof *counter);
-        int32_t *tally = (int32_t *)code_tally_alloc(&engine->memory);
-        if (!counter || !tally) return;
-        *counter = (HeadRecord){.counter = tally, .owner = block};
-        counter->code = host_write_counter(engine->host, &engine->memory, counter, block->host.code);
-        if (!counter->code) return;
-        block->counter = counter;
-        perf_counter(engine, block);
-    }
+    if (!may_count(engine, block) || (!block->counter && !add_counter(engine, block))) return;
     if (!hot_state_to_head(&block->hot.state)) return;
     uint32_t threshold = block->hot.threshold < INT32_MAX ? block->hot.threshold : INT32_MAX;
     __atomic_store_n(block->counter->counter, (int32_t)threshold - 1, __ATOMIC_RELAXED);
@@ -45,13 +54,22 @@ void head_count(Engine *engine, Block *block) {
     engine->counters.heads++;
 }
 
-void head_arrival(Engine *engine, Block *block, HotArrival how, bool backward) {
+// Where paths merge, a block is soon met twice. A loop has a backward branch, and may be entered in the middle of a block, so that
+// its head is new when that branch leads there: once it is linked nobody comes by any more. A call backwards is a loop only where the
+// function is called from elsewhere too; else it is on its caller's path.
+static bool is_head(const Engine *engine, HotArrival how, HeadWay way, unsigned sightings) {
+    unsigned enough = engine->options.hot.sightings;
+    if (way == HEAD_BACKWARD) enough = 1;
+    if (way == HEAD_CALL_BACKWARD && enough > 2) enough = 2;
+    return hot_is_potential_head(&engine->options.hot, how, sightings >= enough, way != HEAD_FORWARD);
+}
+
+bool head_at_once(const Engine *engine, HotArrival how, HeadWay way) { return engine->tracing && is_head(engine, how, way, 1); }
+
+void head_arrival(Engine *engine, Block *block, HotArrival how, HeadWay way) {
     if (block->sightings < UINT8_MAX) block->sightings++;
     if (__atomic_load_n(&block->hot.state, __ATOMIC_RELAXED) != HOT_NONE) return;
-    // Where paths merge, a block is soon met twice. A loop has a backward branch, and may be entered in the middle of a block, so that
-    // its head is new when that branch leads there: once it is linked nobody comes by any more.
-    bool seen = backward || block->sightings >= engine->options.hot.sightings;
-    if (!hot_is_potential_head(&engine->options.hot, how, seen, backward)) return;
+    if (!is_head(engine, how, way, block->sightings)) return;
     uint64_t epoch = engine->epoch;
     world_lock(engine);
     if (engine->epoch == epoch) head_count(engine, block);
@@ -82,7 +100,7 @@ static bool begin_recording(Engine *engine, Block *block) {
     bool mine = engine->block_epoch == epoch && !block->invalid && block->hot.state == HOT_TRACE_HEAD &&
                 block->entry == block->counter->code;
     if (mine) {
-        block->entry = block->host.code;
+        block->entry = block_own_code(block);
         head_relink(engine, block);
     }
     world_unlock(engine);

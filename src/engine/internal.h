@@ -94,10 +94,10 @@ void world_remove(Engine *engine, Cpu *cpu);
 // engine.c: gives a cpu's memory back, with no regard to the list.
 void cpu_release(Cpu *cpu);
 
-// translate.c: the block at pc, made if need be. Never NULL.
+// translate.c: the block at pc, made if need be; `counts`: it will count (head_at_once), so it is made with a counter. Never NULL.
 // In the child of a fork: code memory that is mapped twice was not inherited; the child starts without translations.
 void engine_forget_code(Engine *engine);
-Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode);
+Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode, bool counts);
 // One instruction for the interpreter. It is valid until the next call for this cpu.
 const KirBlock *engine_one_insn(Cpu *cpu);
 // code.c, with the lock held. Starts a copy at pc with room for `insns` instructions; how many bytes there are. `guarded`: for a block.

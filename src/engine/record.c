@@ -86,7 +86,7 @@ static Block *arrive(Recording *r, Cpu *cpu, const KirBlock *from) {
         hot_record_stop(&r->rec, REASON_INTERRUPTED);
         return NULL;
     }
-    Block *block = engine_block(engine, cpu->pc, cpu->mode);
+    Block *block = engine_block(engine, cpu->pc, cpu->mode, false);
     if (engine->block_epoch != r->epoch) {
         hot_record_stop(&r->rec, REASON_CODE_GONE);
         return NULL;
@@ -243,5 +243,5 @@ Block *record_path(Cpu *cpu, Block *head) {
         take_outcome(cpu, outcome);
         return NULL;
     }
-    return cpu->poll ? NULL : engine_block(engine, cpu->pc, cpu->mode);
+    return cpu->poll ? NULL : engine_block(engine, cpu->pc, cpu->mode, false);
 }

@@ -130,7 +130,7 @@ static void out_of_use(Trace *trace) {
     Block *head = trace->plan.blocks[0];
     trace->live = false;
     head->trace = NULL;
-    head->entry = head->host.code;
+    head->entry = block_own_code(head);
 }
 
 void trace_retire(Engine *engine, Trace *trace, Reason reason) {

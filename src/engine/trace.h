@@ -104,8 +104,14 @@ void traces_retract(Engine *engine);
 void trace_plan_free(TracePlan *plan);
 
 // ---- heads.c: which blocks count, and what happens at the threshold -----------------------------------------------------------------
+// Where a link leads: on, back (a loop), or back by a call.
+typedef enum HeadWay { HEAD_FORWARD, HEAD_BACKWARD, HEAD_CALL_BACKWARD } HeadWay;
+// A block that is made now will count as soon as it has been entered in this way.
+bool head_at_once(const Engine *engine, HotArrival how, HeadWay way);
 // The block is about to be entered in this way; the lock is not held.
-void head_arrival(Engine *engine, Block *block, HotArrival how, bool backward);
+void head_arrival(Engine *engine, Block *block, HotArrival how, HeadWay way);
+// For a block that is made now and counts in front of its code; NULL: no room.
+HeadRecord *head_new_counter(Engine *engine);
 // It counts (again), from its threshold.
 void head_count(Engine *engine, Block *block);
 // Everything that leads to the block goes to its entry as it is now.

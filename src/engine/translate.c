@@ -173,7 +173,7 @@ void engine_faults_are_handled(Engine *engine) {
 }
 
 // NULL: out of room, or *max_insns was made smaller; try again.
-static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *max_insns) {
+static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, bool counts, unsigned *max_insns) {
     arena_reset(&engine->scratch);
     bool interpreted = engine->options.tier == TIER_INTERP;
     if (engine->kir.size > MOST_KIR_BYTES) flush(engine);
@@ -184,7 +184,8 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *ma
         return block;
     }
     HostCompiled compiled = {0};
-    if (!host_compile(engine->host, &engine->memory, kir, NULL, &engine->scratch, &compiled)) {
+    HeadRecord *counter = counts ? head_new_counter(engine) : NULL;
+    if (!host_compile(engine->host, &engine->memory, kir, counter, &engine->scratch, &compiled)) {
         if (!compiled.too_complex) flush(engine);
         else if (*max_insns > 1) *max_insns /= 2;
         else bug("the instruction at %#lx has no host code", (unsigned long)pc);
@@ -192,7 +193,12 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, unsigned *ma
     }
     Block *block = new_block(engine, kir);
     block->host = compiled;
-    block->entry = compiled.code;
+    if (counter) {
+        counter->owner = block;
+        counter->code = compiled.code;
+        block->counter = counter;
+    }
+    block->entry = block_own_code(block);
     keep_tables(engine, block);
     count(engine, block, kir);
     dump_host_code(engine, block);
@@ -212,12 +218,12 @@ static void trace_of_block(Engine *engine, Block *block) {
     if (trace) trace_made(engine, trace);
 }
 
-static Block *make_block(Engine *engine, uint64_t pc, uint32_t mode) {
+static Block *make_block(Engine *engine, uint64_t pc, uint32_t mode, bool counts) {
     uint64_t start = engine->options.measure ? engine_nanoseconds() : 0;
     unsigned max_insns = engine->options.max_block_insns ? engine->options.max_block_insns : DEFAULT_MAX_INSNS;
     max_insns = watch_max_insns(engine, pc, max_insns);
     Block *block;
-    do block = translate(engine, pc, mode, &max_insns);
+    do block = translate(engine, pc, mode, counts, &max_insns);
     while (!block);
     block_insert(&engine->blocks, block);
     code_keep(engine, block);
@@ -227,12 +233,12 @@ static Block *make_block(Engine *engine, uint64_t pc, uint32_t mode) {
     return block;
 }
 
-Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode) {
+Block *engine_block(Engine *engine, uint64_t pc, uint32_t mode, bool counts) {
     Block *block = block_find(&engine->blocks, pc, mode);
     if (block) return block;
     world_lock(engine);
     block = block_find(&engine->blocks, pc, mode); // another thread may have made it meanwhile
-    if (!block) block = make_block(engine, pc, mode);
+    if (!block) block = make_block(engine, pc, mode, counts);
     world_unlock(engine);
     return block;
 }

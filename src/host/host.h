@@ -48,7 +48,7 @@ typedef struct CountedExit {
 typedef struct HeadRecord {
     int32_t *counter;
     uint32_t *ends; // first form of a trace: how often it came to its last exit
-    uint8_t *code;  // of a block: where it counts and goes on at the block's own code
+    uint8_t *code;  // of a block: where it counts and goes on at the block's own code, which may stand right behind
     bool of_trace;
     void *owner; // Block, or Trace if of_trace
 } HeadRecord;

@@ -376,7 +376,7 @@ static void emit_all(Emit *e) {
         const KirInsn *insn = &e->insns[i];
         if (is_skipped(e, i, insn)) continue;
         e->index = i;
-        if (i + 1 == e->kir->count && e->head) count_end(e);
+        if (i + 1 == e->kir->count && e->head && e->head->ends) count_end(e);
         bool effect = kir_op_info[insn->op].result == '-' || insn->type == KIR_VOID;
         if (effect) emit_effect(e, i, insn);
         else emit_value(e, i, insn);
@@ -440,7 +440,7 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, const Hea
     e.start = (uint8_t *)(((uintptr_t)memory->code_next + 15) & ~(uintptr_t)15);
     e.c = (Code){.p = e.start, .end = memory->code_end, .write_delta = memory->write_delta, .avx = host->features.avx};
     e.cold_tail = &e.cold;
-    e.counts_exits = head && host->options->count;
+    e.counts_exits = head && head->of_trace && host->options->count;
     e.values = arena_alloc_raw(scratch, kir->count * sizeof *e.values);
     alloc_start(&e);
     plan(&e);

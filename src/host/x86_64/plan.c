@@ -199,7 +199,9 @@ void plan(Emit *e) {
     uint32_t count = e->kir->count;
     for (uint32_t i = 0; i < count; i++)
         e->values[i] = (Value){.root = i, .home = NO_GLOBAL, .slot = NO_SLOT, .reg = NO_REG, .hint = NO_REG};
-    Plan p = {.e = e};
+    Plan p; // not zeroed: `pending` is most of it
+    p.e = e;
+    p.pending_count = 0;
     uint32_t next_fault = e->kir->fault_count;
     for (uint32_t i = count; i-- > 0;) plan_instruction(&p, i, &next_fault);
     // Chains of shared registers lead to their first definition.
