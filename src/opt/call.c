@@ -20,12 +20,8 @@ static LLVMValueRef cpu_argument(Lower *l) { return cpu_field(l, l->request->lay
 // C code may do anything in any floating-point environment.
 static LLVMValueRef call_c(Lower *l, LLVMTypeRef type, unsigned number, LLVMValueRef *args, unsigned count) {
     LLVMValueRef call = LLVMBuildCall2(l->builder, type, function_address(l, number), args, count, "");
-    static const char *const names[2] = {"nounwind", "strictfp"};
-    for (int i = 0; i < 2; i++) {
-        unsigned kind = LLVMGetEnumAttributeKindForName(names[i], strlen(names[i]));
-        LLVMAddCallSiteAttribute(call, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                                 LLVMCreateEnumAttribute(l->context, kind, 0));
-    }
+    add_call_attribute(l, call, "nounwind", 0);
+    add_call_attribute(l, call, "strictfp", 0);
     return call;
 }
 

@@ -52,12 +52,6 @@ static LLVMValueRef operand_of(Lower *l, unsigned global) {
 }
 
 // ---- the patchpoint -------------------------------------------------------------------------------------------------------------
-static void add_call_attribute(Lower *l, LLVMValueRef call, const char *name, uint64_t value) {
-    unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
-    LLVMAddCallSiteAttribute(call, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                             LLVMCreateEnumAttribute(l->context, kind, value));
-}
-
 // `memory` of LLVM's attribute: two bits for each of arguments, inaccessible memory, all other; 1: reads.
 enum { READS_MEMORY = 1 | 1 << 2 | 1 << 4 };
 

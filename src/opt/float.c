@@ -48,6 +48,13 @@ static LLVMValueRef text(const Lower *l, const char *string) {
     return LLVMMetadataAsValue(l->context, LLVMMDStringInContext2(l->context, string, strlen(string)));
 }
 
+// LLVM folds an operation on constants whose result is exact. The sign of an exact sum that is zero depends on how it is rounded.
+static void keep_from_folding(Lower *l, const char *name, LLVMValueRef call) {
+    static const char *const sums[] = {"fadd", "fsub", "fma"};
+    for (unsigned i = 0; i < sizeof sums / sizeof *sums; i++)
+        if (!strcmp(strrchr(name, '.') + 1, sums[i])) add_call_attribute(l, call, "nobuiltin", 0);
+}
+
 LLVMValueRef strict(Lower *l, const char *name, LLVMTypeRef result, LLVMValueRef *operands, unsigned count, StrictKind kind) {
     LLVMTypeRef overloads[2] = {result, LLVMTypeOf(operands[0])};
     LLVMValueRef args[6];
@@ -55,7 +62,9 @@ LLVMValueRef strict(Lower *l, const char *name, LLVMTypeRef result, LLVMValueRef
     while (n < count) args[n] = operands[n], n++;
     if (kind & STRICT_ROUNDS) args[n++] = text(l, "round.dynamic");
     args[n++] = text(l, "fpexcept.strict");
-    return intrinsic(l, name, overloads, kind & STRICT_CONVERTS ? 2 : 1, args, n);
+    LLVMValueRef call = intrinsic(l, name, overloads, kind & STRICT_CONVERTS ? 2 : 1, args, n);
+    keep_from_folding(l, name, call);
+    return call;
 }
 
 LLVMValueRef strict_compare(Lower *l, KirFcmp kind, LLVMValueRef a, LLVMValueRef b) {

@@ -120,6 +120,12 @@ void reload_globals(Lower *l) {
         if (l->copy[i]) write_global(l, i, load_home(l, i));
 }
 
+void add_call_attribute(Lower *l, LLVMValueRef call, const char *name, uint64_t value) {
+    unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    LLVMAddCallSiteAttribute(call, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                             LLVMCreateEnumAttribute(l->context, kind, value));
+}
+
 // ---- the function -------------------------------------------------------------------------------------------------------------
 static LLVMValueRef alias_scope(Lower *l, LLVMMetadataRef domain, const char *name) {
     LLVMMetadataRef parts[2] = {LLVMMDStringInContext2(l->context, name, strlen(name)), domain};

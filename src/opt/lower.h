@@ -147,6 +147,7 @@ LLVMValueRef const_i32(const Lower *l, uint32_t value);
 // A call of an intrinsic that is overloaded on `overloads` types (e.g. "llvm.ctpop" on one); arguments in `args`.
 LLVMValueRef intrinsic(Lower *l, const char *name, LLVMTypeRef *overloads, unsigned overload_count, LLVMValueRef *args,
                        unsigned arg_count);
+void add_call_attribute(Lower *l, LLVMValueRef call, const char *name, uint64_t value);
 // A field of the cpu state, by its offset from base (TraceLayout).
 LLVMValueRef cpu_field(Lower *l, int32_t offset);
 LLVMValueRef load_cpu(Lower *l, LLVMTypeRef type, int32_t offset, const char *name);

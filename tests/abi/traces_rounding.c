@@ -3,7 +3,7 @@
 // (as traces_loop.c)
 //
 // A hot loop (steps.h) that changes its rounding mode: to those that the host has, to the one that it lacks, and to numbers that are none, with which
-// arithmetic is an illegal instruction. All sums are exact.
+// arithmetic is an illegal instruction. All sums are exact, but the sign of a zero depends on it.
 #define STEPS(X)                                                                                                                   \
     X("ld t3, 0(a0)", m->x[T3] = data(m->x[S0], 0))                                                                                \
     X("srl t0, s0, a2", m->x[T0] = m->x[S0] >> m->x[A2])                                                                           \
@@ -11,6 +11,8 @@
     X("fsrm t0", m->rounding = (int)m->x[T0] + 1)                                                                                  \
     X("addi a4, a4, 1", m->x[A4] += 1)                                                                                             \
     X("fadd.d fs2, fs2, fa0", m->x[T0] > 4 ? (void)m->traps++ : (void)(m->f[FS2] += m->f[FA0]))                                    \
+    X("fmv.d.x fa1, zero", m->f[FA0 + 1] = 0)                                                                                      \
+    X("fsub.d fa1, fa1, fa1", m->x[T0] > 4 ? (void)m->traps++ : (void)(m->f[FA0 + 1] = m->x[T0] == 2 ? -0.0 : 0.0))                \
     X("addi a5, a5, 3", m->x[A5] += 3)                                                                                             \
     X("fadd.d fs2, fs2, fa0, rtz", m->f[FS2] += m->f[FA0])                                                                         \
     X("frrm t1", m->x[T1] = m->x[T0])                                                                                              \
