@@ -21,7 +21,7 @@
 __thread Cpu *current_cpu;
 
 // What a thread that is asked to stop looks its indirect exits up in; one for all.
-static IbcEntry empty_ibc[CPU_IBC_ALL];
+static IbcEntry empty_ibc[2 * CPU_IBC_ENTRIES];
 
 // One piece of memory a thread, of pages that are touched as they are needed.
 typedef struct CpuMemory {
@@ -60,7 +60,7 @@ Engine *engine_new(const Guest *guest, const EngineHooks *hooks, const EngineOpt
     code_memory_init(&engine->memory, &engine->traces.memory, engine->tracing ? options->trace_cache : 0);
     if (engine->tracing) trace_cache_init(&engine->traces);
     engine->host = host_new(guest, &engine->options, &engine->memory);
-    guard_ibc(empty_ibc);
+    empty_ibc[0].pc = empty_ibc[CPU_IBC_ENTRIES].pc = ~0ull;
     engine->skipped_passes = skipped_passes(options);
     if (options->report) engine->report = report_new();
     perf_start(engine);

@@ -64,11 +64,13 @@ static void find_place(Code *c, const Host *host, unsigned place, unsigned cache
     x_lea(c, 1, place, mem_index(cache, place, 4 - step_log2, is_return ? CPU_IBC_ENTRIES * (int32_t)sizeof(IbcEntry) : 0));
 }
 
-// All of it through one value of Cpu.ibc: a thread that is asked to stop has an empty one, in this part as well.
+// All of it through one value of Cpu.ibc. That of a thread which is asked to stop is empty, and has no such part.
 static void write_second_look(Code *c, const Host *host, bool is_return) {
     enum { ENTRY_LOG2 = 4, FIRST_BYTES = 2 * CPU_IBC_ENTRIES << ENTRY_LOG2 };
     _Static_assert(sizeof(IbcEntry) == 1 << ENTRY_LOG2, "an index is shifted");
     x_mov_rm(c, 1, RBX, CPU_MEM(ibc));
+    x_alu_rm(c, X_CMP, 1, RBX, CPU_MEM(ibc_real));
+    uint8_t *stopped = x_jcc_short(c, CC_NE);
     x_rr(c, 0x69, 0, R10, RAX); // imul r10d, eax, imm
     emit32(c, CPU_IBC_HASH);
     x_shift_ri(c, X_SHR, 0, R10, 32 - CPU_IBC_SECOND_LOG2);
@@ -80,6 +82,7 @@ static void write_second_look(Code *c, const Host *host, bool is_return) {
     x_mov_mr(c, 1, mem_base(RBP, (int32_t)offsetof(IbcEntry, code)), R10);
     x_mov_mr(c, 1, mem_base(RBP, (int32_t)offsetof(IbcEntry, pc)), RAX);
     x_rr(c, 0xff, 0, 4, R10); // jmp r10
+    x_bind_short(c, stopped);
     x_bind_short(c, missed);
     x_mov_mr(c, 1, CPU_MEM(pc), RAX);
     x_mov_ri(c, RAX, is_return ? (uintptr_t)HOST_EXIT_RETURN : 0);
