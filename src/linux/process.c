@@ -230,7 +230,7 @@ static void tell(Beside *beside, long pid) {
 // The stack of a child that has gone, for the next one: touching new pages costs as much as all else here.
 static void *spare_stack;
 
-// The last process on it has ended in the midst of its functions, whose frames AddressSanitizer still knows.
+// The process on it has ended in the midst of its functions, whose frames AddressSanitizer still knows.
 extern void __asan_unpoison_memory_region(const volatile void *address, size_t size) __attribute__((weak));
 
 static VforkChild *vfork_stack_new(void) {
@@ -238,13 +238,13 @@ static VforkChild *vfork_stack_new(void) {
     if (!stack)
         stack = mmap(NULL, VFORK_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED) return NULL;
-    if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(stack, VFORK_STACK);
     VforkChild *child = (VforkChild *)((char *)stack + VFORK_STACK - page_up(sizeof *child));
     child->stack = stack;
     return child;
 }
 
 static void vfork_stack_free(VforkChild *child) {
+    if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(child->stack, VFORK_STACK);
     void *old = __atomic_exchange_n(&spare_stack, child->stack, __ATOMIC_ACQ_REL);
     if (old) munmap(old, VFORK_STACK);
 }

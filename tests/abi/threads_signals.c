@@ -289,8 +289,8 @@ static void caught(int signal, siginfo_t *info, void *context) {
 }
 
 static void *fault_often(void *argument) {
-    intptr_t good = 0;
-    for (intptr_t i = 0; i < 300; i++) {
+    volatile intptr_t good = 0, i; // changed between sigsetjmp and siglongjmp
+    for (i = 0; i < 300; i++) {
         expected_address = (char *)argument + i * 8;
         int r = sigsetjmp(back, 1);
         if (r == 0) *(volatile int *)expected_address = 1;
