@@ -158,9 +158,14 @@ static void one(const Case *c, bool restart) {
         if (c->restarts && restart) c->go();
         _exit(0);
     }
+    // A signal that came before sigsuspend would not end it.
+    sigset_t alarms, old;
+    sigemptyset(&alarms), sigaddset(&alarms, SIGALRM);
+    if (c->call == call_suspend) sigprocmask(SIG_BLOCK, &alarms, &old);
     setitimer(ITIMER_REAL, &timer, NULL);
     errno = 0;
     long r = c->call();
+    if (c->call == call_suspend) sigprocmask(SIG_SETMASK, &old, NULL);
     bool good = handled == 1 && (c->restarts && restart ? r == 1 : r == -1 && errno == EINTR);
     if (!good) printf("# %s %s: %ld, errno %d, %d handled\n", c->name, restart ? "with SA_RESTART" : "without", r, errno, handled);
     CHECK(good);
