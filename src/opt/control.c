@@ -47,7 +47,9 @@ LLVMBasicBlockRef exit_block(Lower *l, const TraceExit *exit, const GlobalSet *d
     char name[32];
     snprintf(name, sizeof name, "kiln_exit_%u", add_exit(l, exit));
     LLVMPositionBuilderAtEnd(l->builder, block);
+    check_chains(l);
     show_pending(l);
+    show_lazy(l, false);
     if (fault_address) store_cpu(l, fault_address, l->request->layout.fault_address);
     store_dirty(l, dirty, false);
     leave_to(l, exit_function(l, name));
@@ -67,7 +69,7 @@ static void poll_before_block(Lower *l, uint32_t number, LLVMBasicBlockRef to, c
     TraceExit exit = {
         .exit = {.target = l->request->blocks[number].kir->pc, .kind = KIR_EXIT_DIRECT},
         .kind = TRACE_EXIT_POLL,
-        .block = number,
+        .block = l->origin[number],
     };
     branch_if(l, asked_to_stop(l), exit_block(l, &exit, dirty, NULL), to, UNLIKELY, LIKELY);
 }
@@ -86,7 +88,13 @@ static LLVMBasicBlockRef latch_of(Lower *l, uint32_t number) {
     block->latch = new_block(l, "latch");
     LLVMPositionBuilderAtEnd(l->builder, block->latch);
     if (private_memory(l)) LLVMBuildFence(l->builder, LLVMAtomicOrderingSequentiallyConsistent, true, "");
-    poll_before_block(l, number, start_of(l, number), &block->dirty);
+    uint8_t *lazy = l->lazy;
+    FmaChains *chains = memcpy(arena_alloc(l->arena, sizeof *chains), &l->chains, sizeof *chains);
+    l->lazy = block->latch_lazy;
+    l->chains = (FmaChains){0};
+    poll_before_block(l, number, hand_over(l, start_of(l, number), block->lazy, NULL), &block->dirty);
+    l->lazy = lazy;
+    l->chains = *chains;
     LLVMPositionBuilderAtEnd(l->builder, here);
     return block->latch;
 }
@@ -119,14 +127,16 @@ static LLVMBasicBlockRef way_to(Lower *l, int32_t number) {
     LowerBlock *block = &l->blocks[number];
     if (block->strip && (uint32_t)number == l->block) return next_of_strip(l, block);
     if (!dies_at_faults(l)) known_pass_on(l, (uint32_t)number);
-    return block->order <= l->blocks[l->block].order ? latch_of(l, (uint32_t)number) : start_of(l, (uint32_t)number);
+    if (block->order <= l->blocks[l->block].order) return hand_over(l, latch_of(l, (uint32_t)number), block->latch_lazy, NULL);
+    return hand_over(l, start_of(l, (uint32_t)number), block->lazy, block->ways_in == 1 ? block : NULL);
 }
 
 // ---- direct exits -------------------------------------------------------------------------------------------------------------
 static TraceExit trace_exit(const Lower *l, uint32_t exit_number) {
     const KirExit *exit = &l->kir->exits[exit_number];
-    return (TraceExit){
-        .exit = *exit, .kind = exit->kind == KIR_EXIT_EXCEPTION ? TRACE_EXIT_EXCEPTION : TRACE_EXIT_LINK, .block = l->block};
+    return (TraceExit){.exit = *exit,
+                       .kind = exit->kind == KIR_EXIT_EXCEPTION ? TRACE_EXIT_EXCEPTION : TRACE_EXIT_LINK,
+                       .block = l->origin[l->block]};
 }
 
 static int32_t next_of(const Lower *l, uint32_t exit_number) { return l->blocks[l->block].next[exit_number]; }
@@ -150,7 +160,9 @@ static uint32_t weight_of(const Lower *l, uint32_t exit_number) {
 // loop that it leaves the path, not how often it goes round.
 static bool is_loop_inside(const Lower *l, uint32_t exit_number) {
     int32_t next = next_of(l, exit_number);
-    if (next == TRACE_LEAVES || l->blocks[next].order > l->blocks[l->block].order) return false;
+    if (next == TRACE_LEAVES) return false;
+    if (l->origin[next] == l->origin[l->block]) return true; // the next round of a loop that was put in several times
+    if (l->blocks[next].order > l->blocks[l->block].order) return false;
     return next != 0 || l->block == 0;
 }
 
@@ -189,6 +201,8 @@ static void lower_conditional(Lower *l, const KirInsn *insn) {
 static void leave_indirect(Lower *l, LLVMValueRef pc, KirJumpHint hint) {
     const TraceLayout *layout = &l->request->layout;
     if (l->counted) count_at(l, l->counted + offsetof(KirCount, left_indirectly));
+    check_chains(l);
+    show_lazy(l, false);
     LLVMTypeRef i64 = llvm_type(l, KIR_I64), i8 = llvm_type(l, KIR_I8);
     store_dirty(l, &l->dirty, false);
     LLVMValueRef cache = load_cpu(l, l->ptr, layout->ibc, "ibc");

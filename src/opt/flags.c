@@ -107,7 +107,7 @@ static bool is_written_first_in(const Lower *l, uint32_t block, int32_t next, un
 
 // An exit may read MXCSR while it is the same; a way on to another block of the trace may not rely on that.
 static bool may_leave(const Lower *l, uint32_t block, uint32_t exit, unsigned global, bool raised, unsigned depth) {
-    int32_t next = l->request->blocks[block].next[exit];
+    int32_t next = l->blocks[block].next[exit];
     return next == TRACE_LEAVES ? !raised : is_written_first_in(l, block, next, global, depth);
 }
 
@@ -190,6 +190,7 @@ void show_pending(Lower *l) {
 }
 
 LLVMValueRef lower_flags(Lower *l, const KirInsn *insn) {
+    if (!l->neutral[l->index]) end_chains(l);
     switch (insn->op) {
     case KIR_FGETFLAGS: return l->neutral[l->index] ? const_int(l, KIR_I64, 0) : read_flags(l);
     case KIR_FSETFLAGS: return l->neutral[l->index] ? value_of(l, insn->a) : set_flags(l, insn);

@@ -99,7 +99,7 @@ Paths split(Lower *l, LLVMValueRef rare) {
     return p;
 }
 
-static Paths split_unless(Lower *l, LLVMValueRef common) {
+Paths split_unless(Lower *l, LLVMValueRef common) {
     Paths p = {.hot = new_block(l, "hot"), .cold = new_block(l, "cold"), .join = new_block(l, "join")};
     branch_if(l, common, p.hot, p.cold, LIKELY, UNLIKELY);
     LLVMPositionBuilderAtEnd(l->builder, p.hot);
@@ -142,8 +142,7 @@ static LLVMValueRef likely(Lower *l, LLVMValueRef condition, LLVMValueRef mostly
 static unsigned round_of(const KirInsn *insn) { return insn->aux & KIR_FP_ROUND; }
 static bool is_arm(const KirInsn *insn) { return (insn->aux & KIR_FP_NAN_RULE) == KIR_FP_NAN_ARM; }
 
-// Does the operation make the same of all quiet NaN? Then nobody sees which of them its operand is.
-static bool takes_any_nan(const KirInsn *insn) {
+bool takes_any_nan(const KirInsn *insn) {
     switch (insn->op) {
     case KIR_FADD ... KIR_FMAX:
     case KIR_FTOF:
@@ -157,12 +156,13 @@ static bool takes_any_nan(const KirInsn *insn) {
 }
 
 // Operations whose result is seen exactly as much as the operands' NaN are.
-static bool passes_nan_on(const KirInsn *insn) {
+static bool passes_nan_on(const Lower *l, const KirBlock *block, const KirInsn *insn) {
     switch (insn->op) {
     case KIR_FNEG:
     case KIR_FABS:
     case KIR_NANBOX:
     case KIR_SELECT: return true;
+    case KIR_NANUNBOX: return block->insns[insn->a].op == KIR_GET && l->single[block->insns[insn->a].a];
     default: return false;
     }
 }
@@ -174,18 +174,18 @@ bool shows_registers(const KirInsn *insn, bool exact_faults) {
 }
 
 // From the end to the start: a use comes after its definition. A register that is written again before anybody can look at it is no use.
-void mark_exact_values(const KirBlock *block, uint32_t end, bool exact_faults, bool *exact) {
+void mark_exact_values(const Lower *l, const KirBlock *block, uint32_t end, bool *exact) {
     uint32_t later[LOWER_GLOBALS] = {0}, period = 1; // the register is written later on in period later[g]
     for (uint32_t i = end; i-- > 0;) {
         KirInsn insn = block->insns[i];
-        if (shows_registers(&insn, exact_faults)) period++;
+        if (shows_registers(&insn, !dies_at_faults(l))) period++;
         if (insn.op == KIR_GET) later[insn.a] = 0;
         if (insn.op == KIR_SET) {
             bool unseen = later[insn.a] == period;
             later[insn.a] = period;
-            if (unseen) continue;
+            if (unseen || is_lazy_set(l, block, &insn)) continue;
         }
-        if (takes_any_nan(&insn) || (passes_nan_on(&insn) && !exact[i])) continue;
+        if (takes_any_nan(&insn) || (passes_nan_on(l, block, &insn) && !exact[i])) continue;
         uint32_t *refs[3];
         for (int n = kir_operands(&insn, refs); n-- > 0;)
             if (*refs[n] != KIR_NONE) exact[*refs[n]] = true;
@@ -196,7 +196,17 @@ static LLVMValueRef is_nan(Lower *l, LLVMValueRef result) { return LLVMBuildFCmp
 
 static LLVMValueRef canonical(Lower *l, const Format *f, LLVMValueRef result) {
     if (!l->exact[l->index]) return result;
-    return likely(l, LLVMBuildFCmp(l->builder, LLVMRealORD, result, result, ""), result, canonical_nan(l, f));
+    LLVMValueRef ordered = LLVMBuildFCmp(l->builder, LLVMRealORD, result, result, "");
+    if (!l->chain) return likely(l, ordered, result, canonical_nan(l, f));
+    Paths p = split_unless(l, ordered);
+    begin_cold(l, &p);
+    end_chain_in_nan(l);
+    return join(l, &p, result, canonical_nan(l, f));
+}
+
+LLVMValueRef canonical_result(Lower *l, KirType type, LLVMValueRef result, bool hot) {
+    LLVMValueRef ordered = LLVMBuildFCmp(l->builder, LLVMRealORD, result, result, ""), nan = canonical_nan(l, format_of(type));
+    return hot ? likely(l, ordered, result, nan) : LLVMBuildSelect(l->builder, ordered, result, nan, "");
 }
 
 // By Arm's rule: which NaN it is, and whether it was tiny before rounding, is the evaluator's.
@@ -220,6 +230,7 @@ static LLVMValueRef arithmetic(Lower *l, const KirInsn *insn, const char *name, 
     if (round_of(insn) != KIR_RDYN) return NULL;
     LLVMValueRef operands[3] = {value_of(l, insn->a), count > 1 ? value_of(l, insn->b) : NULL, NULL};
     LLVMValueRef result = strict(l, name, llvm_type(l, insn->type), operands, count, STRICT_ROUNDS);
+    chain_through(l, insn->a, count > 1 ? insn->b : KIR_NONE);
     return finish(l, insn, result, underflows, operands);
 }
 
@@ -258,6 +269,10 @@ static void raise_by_bits(Lower *l, const Format *f, LLVMValueRef a, LLVMValueRe
     strict_compare(l, KIR_FEQ_S, nan, nan);
 }
 
+void raise_for_factors(Lower *l, const FmaFactors *factors) {
+    (l->features.avx512 ? raise_by_exponents : raise_by_bits)(l, format_of(factors->type), factors->x[0], factors->x[1]);
+}
+
 static LLVMValueRef multiply_add(Lower *l, const KirInsn *insn) {
     if (round_of(insn) != KIR_RDYN || !l->features.fma) return NULL;
     const Format *f = format_of((KirType)insn->type);
@@ -267,9 +282,11 @@ static LLVMValueRef multiply_add(Lower *l, const KirInsn *insn) {
     if (insn->aux & KIR_FP_NEG_ADDEND) signs[2] = LLVMBuildFNeg(l->builder, signs[2], "");
     LLVMValueRef result = strict(l, "llvm.experimental.constrained.fma", llvm_type(l, insn->type), signs, 3, STRICT_ROUNDS);
     if (is_arm(insn)) return arm_result(l, insn, f, result, true, operands);
+    if (chain_factors(l, insn, operands[0], operands[1])) return result;
     Paths p = split_unless(l, LLVMBuildFCmp(l->builder, LLVMRealORD, result, result, ""));
     begin_cold(l, &p);
-    (l->features.avx512 ? raise_by_exponents : raise_by_bits)(l, f, operands[0], operands[1]);
+    raise_for_factors(l, &(FmaFactors){{operands[0], operands[1]}, (KirType)insn->type});
+    end_chain_in_nan(l);
     return join(l, &p, result, canonical_nan(l, f));
 }
 
@@ -489,7 +506,7 @@ static LLVMValueRef between_formats(Lower *l, const KirInsn *insn) {
 }
 
 // As lanes of a vector: one instruction, and no way through an integer register.
-static LLVMValueRef box(Lower *l, LLVMValueRef x) {
+LLVMValueRef box(Lower *l, LLVMValueRef x) {
     LLVMValueRef ones[2] = {LLVMGetPoison(llvm_type(l, KIR_F32)), number(l, &single, 0xffffffff)};
     LLVMValueRef lanes = LLVMBuildInsertElement(l->builder, LLVMConstVector(ones, 2), x, const_i32(l, 0), "");
     return LLVMBuildBitCast(l->builder, lanes, llvm_type(l, KIR_F64), "");

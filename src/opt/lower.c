@@ -91,6 +91,7 @@ void write_global(Lower *l, unsigned global, LLVMValueRef value) {
 
 static LLVMValueRef get(Lower *l, const KirInsn *insn) {
     LLVMValueRef single = l->single[insn->a];
+    look_at(l, insn->a);
     if (single) l->singles[l->index] = LLVMBuildLoad2(l->builder, l->types[KIR_F32], single, "");
     return read_global(l, insn->a);
 }
@@ -105,8 +106,8 @@ static void set(Lower *l, const KirInsn *insn) {
     if (!l->single[insn->a] || value->op != KIR_NANBOX) {
         write_global(l, insn->a, value_of(l, insn->b));
     } else {
-        LLVMBuildStore(l->builder, value_of(l, insn->b), l->copy[insn->a]);
         LLVMBuildStore(l->builder, value_of(l, value->a), l->single[insn->a]);
+        if (lazy_of_set(l, l->block, insn) == LAZY_NONE) LLVMBuildStore(l->builder, value_of(l, insn->b), l->copy[insn->a]);
     }
 }
 
@@ -306,7 +307,11 @@ static void lower_insn(Lower *l, const KirInsn *insn) {
     case KIR_GET: *result = get(l, insn); break;
     case KIR_SET: set(l, insn); break;
     case KIR_CALL:
-    case KIR_CALL3: *result = lower_call(l, insn); break;
+    case KIR_CALL3:
+        end_chains(l);
+        show_lazy(l, true);
+        *result = lower_call(l, insn);
+        break;
     case KIR_LOAD:
     case KIR_STORE:
     case KIR_CAS:
@@ -323,6 +328,8 @@ static void lower_insn(Lower *l, const KirInsn *insn) {
         else l->failed = true;
     }
     step_dirty(l, l->block, l->index, &l->dirty);
+    step_lazy(l, l->block, l->index, l->lazy);
+    step_chains(l, insn);
     if (!dies_at_faults(l)) known_step(l, insn);
 }
 
@@ -333,10 +340,13 @@ static void lower_block(Lower *l, uint32_t number) {
     l->counted = 0;
     l->dirty = l->blocks[number].dirty;
     l->values = arena_alloc(l->arena, l->kir->count * sizeof *l->values);
-    l->exact = arena_alloc(l->arena, l->kir->count * sizeof *l->exact);
+    l->exact = l->blocks[number].exact;
+    l->lazy = memcpy(arena_alloc(l->arena, LOWER_GLOBALS), l->blocks[number].lazy, LOWER_GLOBALS);
+    l->chains = l->blocks[number].chains ? *l->blocks[number].chains : (FmaChains){0};
+    l->chain = NULL;
+    l->chain_of = arena_alloc(l->arena, l->kir->count * sizeof *l->chain_of);
     l->neutral = arena_alloc(l->arena, l->kir->count * sizeof *l->neutral);
     l->singles = arena_alloc(l->arena, l->kir->count * sizeof *l->singles);
-    mark_exact_values(l->kir, l->blocks[number].end, !dies_at_faults(l), l->exact);
     find_neutral(l);
     if (!dies_at_faults(l)) known_start_block(l, number);
     LLVMPositionBuilderAtEnd(l->builder, l->blocks[number].code);
@@ -355,6 +365,7 @@ static void make_blocks(Lower *l) {
 
 bool lower_trace(Lower *l) {
     l->builder = LLVMCreateBuilderInContext(l->context);
+    l->request = repeat_loops(l);
     make_types(l);
     make_signature(l);
     make_function(l);
@@ -366,6 +377,8 @@ bool lower_trace(Lower *l) {
     make_copies(l);
     for (unsigned i = 0; i < l->request->world.global_count; i++)
         if (is_kept_home(l, i)) store_home(l, i);
+    find_lazy(l);
+    l->lazy = l->blocks[0].lazy;
     for (uint32_t i = 0; i < l->reached; i++)
         if (l->blocks[l->ordered[i]].strips) lower_strip(l, l->ordered[i]);
     lower_entry_poll(l);

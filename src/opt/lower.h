@@ -11,6 +11,8 @@
 //   exact.c      guest memory where faults show all registers        sites.c    those accesses in the object, and the fault table
 //   float.c      scalar floating point                               vector.c   vectors and cryptography
 //   proven.c     which accesses cannot fault
+//   unroll.c     short loops that are put in several times
+//   lazy.c       canonical NaN, boxes of singles and flags of multiply-add where somebody looks, and not before
 //   flags.c      the floating-point environment
 //   pipeline.c   passes, code generation, errors of LLVM             self_test.c  is the calling convention what we take it for?
 //
@@ -67,6 +69,26 @@ typedef struct Known {
     unsigned stretch_count, oldest;
 } Known;
 
+// In which form a register's value is (lazy.c).
+typedef enum Lazy { LAZY_NONE, LAZY_NAN, LAZY_BOX, LAZY_BOTH, LAZY_MIXED, LAZY_UNKNOWN } Lazy;
+
+// Multiplications and additions whose flags are looked at together (lazy.c).
+enum { MOST_CHAINS = 6, MOST_FACTORS = 8 };
+typedef struct FmaFactors {
+    LLVMValueRef x[2];
+    KirType type;
+} FmaFactors;
+typedef struct FmaChain {
+    FmaFactors factors[MOST_FACTORS];
+    unsigned count;    // 0: not in use
+    LLVMValueRef tail; // NaN if any of the sums is
+} FmaChain;
+typedef struct FmaChains {
+    FmaChain chain[MOST_CHAINS];
+    uint8_t in[LOWER_GLOBALS];        // by global: the number of the chain, from 1, whose tail was put into it; 0: none
+    LLVMValueRef held[LOWER_GLOBALS]; // that value: it is not the tail any more if the chain went on
+} FmaChains;
+
 // One block of the request.
 typedef struct LowerBlock {
     LLVMBasicBlockRef code;
@@ -81,11 +103,18 @@ typedef struct LowerBlock {
     uint32_t ways_in;        // edges to it, and the entry
     bool *stored;            // by index: a SET that goes home at once
     Known *known;            // NULL, or what is known on the one way in
+    bool *exact;             // by KirRef: somebody looks at the bits of a NaN (mark_exact_values)
+    bool *needs_box;         // by KirRef of a GET: it is used for more than the single that is boxed in it
+    GlobalSet seen;          // at its start: may be looked at before it is written
+    uint8_t *lazy;           // by global, at its start: Lazy
+    uint8_t *latch_lazy;     // the same in its latch
+    FmaChains *chains;       // NULL, or those on the one way in
     uint32_t order;          // position in reverse postorder, from 1; 0: not reached
 } LowerBlock;
 
 typedef struct Lower {
-    const TraceRequest *request;
+    const TraceRequest *request; // what unroll.c made of it
+    uint32_t *origin;            // by block: the one of the request as it came
     LowerFeatures features;
     const char *tune; // LLVM's name of the processor that the code is for
     Arena *arena;
@@ -108,13 +137,17 @@ typedef struct Lower {
     // The block being lowered:
     uint32_t block; // its number
     const KirBlock *kir;
-    uint32_t index;        // of the instruction
-    uint64_t insn_pc;      // of the guest instruction
-    uint64_t counted;      // address of the KirCount of its last COUNT; 0: there was none
-    bool uncounted;        // COUNTs are left out
-    bool stores_all;       // SETs go home at once, so that accesses in exact mode have few registers to name
-    LLVMValueRef *values;  // by KirRef
-    bool *exact;           // by KirRef: somebody looks at the bits of a NaN (mark_exact_values)
+    uint32_t index;       // of the instruction
+    uint64_t insn_pc;     // of the guest instruction
+    uint64_t counted;     // address of the KirCount of its last COUNT; 0: there was none
+    bool uncounted;       // COUNTs are left out
+    bool stores_all;      // SETs go home at once, so that accesses in exact mode have few registers to name
+    LLVMValueRef *values; // by KirRef
+    bool *exact;          // of the block
+    uint8_t *lazy;        // by global: Lazy
+    FmaChains chains;
+    FmaChain *chain;       // NULL, or the one that the operation being lowered goes on with
+    uint8_t *chain_of;     // by KirRef: as FmaChains.in
     bool *neutral;         // by KirRef: part of a neutral stretch (flags.c)
     LLVMValueRef *singles; // by KirRef: of a GET, the single that is boxed in it, or NULL
     Known *known;          // in exact mode
@@ -172,6 +205,9 @@ void branch_if(Lower *l, LLVMValueRef condition, LLVMBasicBlockRef yes, LLVMBasi
                uint32_t no_weight);
 enum { LIKELY = 4000, UNLIKELY = 1, STRIP = 1024, ROUNDS = 32 };
 
+// ---- unroll.c: the request that is lowered instead; fills in l->origin.
+const TraceRequest *repeat_loops(Lower *l);
+
 // ---- graph.c: fills in l->blocks and the order, from the request and l->argument.
 void find_graph(Lower *l);
 void step_dirty(const Lower *l, uint32_t block, uint32_t index, GlobalSet *dirty);
@@ -210,9 +246,16 @@ void known_step(Lower *l, const KirInsn *insn); // after the instruction
 bool is_proven(Lower *l, const KirInsn *insn, int32_t displacement, unsigned bytes, bool writes);
 
 // ---- float.c, for itself and vector.c
-// Which values of the block's instructions before `end` somebody sees bit by bit; the others may be any NaN where they should be the canonical one. exact_faults:
-// registers are looked at where a fault is possible.
-void mark_exact_values(const KirBlock *block, uint32_t end, bool exact_faults, bool *exact);
+// Which values of the block's instructions before `end` somebody sees bit by bit; the others may be any NaN where they should be the canonical one.
+void mark_exact_values(const Lower *l, const KirBlock *block, uint32_t end, bool *exact);
+// Does the operation make the same of all quiet NaN? Then nobody sees which of them its operand is.
+bool takes_any_nan(const KirInsn *insn);
+// The canonical NaN for a NaN; hot: where nobody has left the trace.
+LLVMValueRef canonical_result(Lower *l, KirType type, LLVMValueRef result, bool hot);
+// A single in its box.
+LLVMValueRef box(Lower *l, LLVMValueRef x);
+// Invalid, if it is infinity times zero.
+void raise_for_factors(Lower *l, const FmaFactors *factors);
 // May registers be looked at here? Accesses that check their alignment leave the trace by an exit of their own.
 bool shows_registers(const KirInsn *insn, bool exact_faults);
 // AND of classes and a constant mask, without the rest of the class. NULL: it is nothing of the kind.
@@ -230,10 +273,32 @@ typedef struct Paths {
     LLVMBasicBlockRef hot, cold, join;
 } Paths;
 Paths split(Lower *l, LLVMValueRef rare);
+Paths split_unless(Lower *l, LLVMValueRef common);
 void begin_cold(Lower *l, Paths *p);
 LLVMValueRef join(Lower *l, const Paths *p, LLVMValueRef hot, LLVMValueRef cold);
 // The evaluator's result in the rare case.
 LLVMValueRef otherwise_evaluate(Lower *l, const KirInsn *insn, LLVMValueRef rare, LLVMValueRef hot, LLVMValueRef operands[3]);
+
+// ---- lazy.c
+void find_lazy(Lower *l); // for all blocks; l->copy and l->single are there
+// A SET that need not show its value's NaN.
+bool is_lazy_set(const Lower *l, const KirBlock *kir, const KirInsn *insn);
+Lazy lazy_of_set(const Lower *l, uint32_t number, const KirInsn *insn);
+void step_lazy(const Lower *l, uint32_t number, uint32_t index, uint8_t *lazy);
+// Registers in their final form: all of them, or the one that a GET needs so.
+void show_lazy(Lower *l, bool hot);
+void look_at(Lower *l, unsigned global);
+// The operation's result is a NaN if an operand is one: l->chain is one of theirs, or NULL. b may be KIR_NONE.
+void chain_through(Lower *l, KirRef a, KirRef b);
+// A multiply-add goes on with a chain or begins one. False: it is to be looked at here, and the chain of its addend is l->chain.
+bool chain_factors(Lower *l, const KirInsn *insn, LLVMValueRef a, LLVMValueRef b);
+// Where the result of the operation is known to be NaN.
+void end_chain_in_nan(Lower *l);
+void step_chains(Lower *l, const KirInsn *insn); // after the instruction
+void check_chains(Lower *l);                     // on a way out, which the rest of the block does not see
+void end_chains(Lower *l);
+// The edge to a block that wants its registers in certain forms; only: NULL, or that block if this is the one way to it.
+LLVMBasicBlockRef hand_over(Lower *l, LLVMBasicBlockRef to, const uint8_t *wanted, LowerBlock *only);
 
 // ---- flags.c
 // Marks what need not be done in the block being lowered.

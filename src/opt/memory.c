@@ -30,7 +30,7 @@ static void check_alignment(Lower *l, const KirInsn *insn, LLVMValueRef address)
     TraceExit exit = {
         .exit = {.target = l->insn_pc, .kind = KIR_EXIT_EXCEPTION, .code = KIR_EXC_MISALIGNED_ADDRESS},
         .kind = TRACE_EXIT_EXCEPTION,
-        .block = l->block,
+        .block = l->origin[l->block],
     };
     LLVMBasicBlockRef aligned = new_block(l, "aligned"), trap = exit_block(l, &exit, &l->dirty, address);
     branch_if(l, misaligned, trap, aligned, UNLIKELY, LIKELY);
