@@ -6,7 +6,7 @@
 //   test_opt_traces [--seed N] [--count N] [--blocks N] [--variant NAME] [--scalar yes] [--text yes]
 //
 // Region i of a run has the seed SEED + i; `--seed N --count 1 --variant NAME` repeats a failure. Without --variant each seed takes
-// the next one. Every fifth seed is a loop over arrays, every tenth a walk over memory around two pointers, half of the others have one block. A random region's blocks start with a drop of fuel, so each run ends; at some
+// the next one. Of ten seeds two are loops over arrays, two loops of floating point that sum up, one is a walk over memory around two pointers; half of the others have one block. A random region's blocks start with a drop of fuel, so each run ends; at some
 // level of the fuel, the thread is asked to poll.
 //
 // The variants in exact mode run with the buffer cut in two pages at a place that the seed chooses, and each page in turn without access, or
@@ -224,12 +224,13 @@ static void make_region(Arena *arena, Region *region, uint64_t seed, unsigned co
 
 // ---- loops that LLVM may vectorise ----------------------------------------------------------------------------------------------
 // p, q, n, sum, rounds: globals x0 to x4. Block 0 sets them, block 1 is a loop over arrays that may overlap, block 2 runs it again.
-enum { P, Q, N, SUM, ROUNDS, LOOP_BLOCKS = 3 };
+enum { P, Q, N, SUM, ROUNDS, LOOP_BLOCKS = 3, PALETTE = 5 };
 
 typedef struct Loop {
     KirBuilder b;
     uint64_t *state;
     unsigned log2_size, type;
+    unsigned palette[PALETTE]; // which special numbers there are (make_sums)
 } Loop;
 
 static uint64_t choose(Loop *loop, uint64_t n) { return next_random(loop->state) % n; }
@@ -373,6 +374,134 @@ static void make_walk(Arena *arena, Region *region, uint64_t seed) {
     for (unsigned i = 0; i < LOOP_BLOCKS; i++) connect(arena, region, i, TRACE_LEAVES, &state);
 }
 
+// ---- sums -----------------------------------------------------------------------------------------------------------------------
+// Block 1, a loop, and block 2 compute with few different elements, often infinite, zero or some quiet NaN, as a flag that all raise shows nothing, in registers that hold doubles, or singles in a
+// box; flags are read and cleared on the way. Registers 0 to SINGLES - 1 are those that hold singles most of the time.
+enum { FLOATS = RANDOM_INT, SINGLES = 3, ELEMENTS = 40 };
+
+static uint64_t special(Loop *loop, bool wide) {
+    static const uint64_t doubles[] = {0,
+                                       1ull << 63,
+                                       0x7ffull << 52,
+                                       0xfffull << 52,
+                                       0x7ff8000000000000,
+                                       0xfff8000000000001,
+                                       0xffffffff7fc00123,
+                                       0x7ff0000000000001,
+                                       1,
+                                       0x3ff0000000000000,
+                                       0x4008000000000001,
+                                       0x7fe0000000000000};
+    static const uint32_t singles[] = {0,          1u << 31,   0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001,
+                                       0x7fc00123, 0x7f800001, 1,          0x3f800000, 0x40400001, 0x7f000000};
+    unsigned i = loop->palette[choose(loop, PALETTE)];
+    return wide ? doubles[i] : singles[i];
+}
+
+static void set_up_elements(Loop *loop) {
+    set_const(loop, P, (uint64_t)buffer + 64 + 8 * choose(loop, 8));
+    set_const(loop, Q, (uint64_t)buffer + 64 + 8 * choose(loop, 8));
+    set_const(loop, N, 1 + choose(loop, 9));
+    KirRef at = kir_const(&loop->b, KIR_I64, (uint64_t)buffer + 64);
+    for (unsigned i = 0; i < ELEMENTS; i++)
+        kir_store(&loop->b, 2, at, (int32_t)i * 4, kir_const(&loop->b, KIR_I32, special(loop, true) >> (i % 2 ? 32 : 0)));
+    for (unsigned i = 0; i < ELEMENTS / 4; i++)
+        kir_store(&loop->b, loop->log2_size, at, (int32_t)choose(loop, ELEMENTS / 2) * 8,
+                  kir_const(&loop->b, loop->log2_size == 3 ? KIR_I64 : KIR_I32, special(loop, loop->log2_size == 3)));
+    for (unsigned i = 0; i < RANDOM_FLOAT; i++) {
+        uint64_t bits = i < SINGLES && choose(loop, 8) ? special(loop, false) | 0xffffffffull << 32 : special(loop, true);
+        kir_set(&loop->b, FLOATS + i, kir_const(&loop->b, KIR_F64, bits));
+    }
+}
+
+static unsigned a_float(Loop *loop, KirType type) {
+    bool other = choose(loop, 24) == 0, single = (type == KIR_F32) != other;
+    return FLOATS + (unsigned)(single ? choose(loop, SINGLES) : SINGLES + choose(loop, RANDOM_FLOAT - SINGLES));
+}
+
+static KirRef get_number(Loop *loop, KirType type, unsigned global) {
+    KirRef v = kir_get(&loop->b, global);
+    return type == KIR_F32 ? kir_emit(&loop->b, KIR_NANUNBOX, KIR_F32, 0, v, KIR_NONE, KIR_NONE) : v;
+}
+
+static KirRef some_number(Loop *loop, KirType type) {
+    unsigned log2_size = type == KIR_F32 ? 2 : 3;
+    if (choose(loop, 2)) return get_number(loop, type, a_float(loop, type));
+    return kir_load(&loop->b, type, log2_size, kir_get(&loop->b, choose(loop, 2) ? P : Q), (int32_t)choose(loop, 4) << log2_size);
+}
+
+static void set_number(Loop *loop, KirType type, unsigned global, KirRef v) {
+    if (type == KIR_F32) v = kir_emit(&loop->b, KIR_NANBOX, KIR_F64, 0, v, KIR_NONE, KIR_NONE);
+    kir_set(&loop->b, global, v);
+}
+
+static void compute(Loop *loop, unsigned block) {
+    static const uint8_t operations[] = {KIR_FADD, KIR_FSUB, KIR_FMUL, KIR_FDIV, KIR_FSQRT, KIR_FNEG, KIR_FMAX, KIR_FCOPYSIGN};
+    KirType type = choose(loop, 4) ? (KirType)loop->type : (KirType)(KIR_F32 + KIR_F64 - loop->type);
+    unsigned into = a_float(loop, type);
+    KirRef a = some_number(loop, type), b = some_number(loop, type), c, r;
+    switch (choose(loop, 12)) {
+    case 0: {
+        KirOp op = (KirOp)operations[choose(loop, sizeof operations)];
+        bool plain = op == KIR_FNEG || op == KIR_FCOPYSIGN, one = op == KIR_FSQRT || op == KIR_FNEG;
+        r = kir_emit(&loop->b, op, type, op == KIR_FMAX ? KIR_FP_NUMBER : plain ? 0 : KIR_RDYN, a, one ? KIR_NONE : b, KIR_NONE);
+        break;
+    }
+    case 1: r = a; break;
+    case 2: kir_store(&loop->b, type == KIR_F32 ? 2 : 3, kir_get(&loop->b, choose(loop, 2) ? P : Q), 0, a); return;
+    case 3: {
+        KirRef flags = kir_emit(&loop->b, KIR_FGETFLAGS, KIR_I64, 0, KIR_NONE, KIR_NONE, KIR_NONE);
+        KirRef less = kir_emit(&loop->b, KIR_FCMP, type, KIR_FLT_S, a, b, KIR_NONE);
+        if (choose(loop, 2)) flags = kir_const(&loop->b, KIR_I64, choose(loop, 3) ? 0 : 16);
+        else if (choose(loop, 2)) kir_set(&loop->b, 5, flags);
+        kir_emit(&loop->b, KIR_FSETFLAGS, KIR_VOID, 0, flags, KIR_NONE, KIR_NONE);
+        bool onward = block == 1 && choose(loop, 2); // block 2 to itself would never end
+        if (choose(loop, 2))
+            kir_exit_if(&loop->b, less, kir_exit_new(&loop->b, (KirExit){.target = onward ? pc_of(2) : OUTSIDE + 8}));
+        return;
+    }
+    case 4:
+    case 5:
+        r = kir_emit(&loop->b, choose(loop, 2) ? KIR_FADD : KIR_FSUB, type, KIR_RDYN, get_number(loop, type, into), b, KIR_NONE);
+        break;
+    case 6: kir_set(&loop->b, FLOATS + (unsigned)choose(loop, RANDOM_FLOAT), kir_get(&loop->b, into)); return;
+    default: {
+        c = choose(loop, 4) ? get_number(loop, type, into) : some_number(loop, type);
+        unsigned signs = (choose(loop, 3) ? 0 : KIR_FP_NEG_PRODUCT) | (choose(loop, 3) ? 0 : KIR_FP_NEG_ADDEND);
+        r = kir_emit(&loop->b, KIR_FMA, type, KIR_RDYN | signs, a, b, c);
+        if (choose(loop, 3) == 0) r = kir_emit(&loop->b, KIR_FMA, type, KIR_RDYN, b, some_number(loop, type), r);
+    }
+    }
+    set_number(loop, type, into, r);
+}
+
+static void make_sums(Arena *arena, Region *region, uint64_t seed) {
+    uint64_t state = seed * 2 + 1;
+    for (int i = 0; i < 8; i++) next_random(&state);
+    Loop loop = {.state = &state, .log2_size = 2 + (unsigned)(next_random(&state) % 2)};
+    loop.type = loop.log2_size == 3 ? KIR_F64 : KIR_F32;
+    for (unsigned i = 0; i < PALETTE; i++) loop.palette[i] = (unsigned)choose(&loop, choose(&loop, 4) ? 7 : 12);
+    if (choose(&loop, 2)) loop.palette[0] = 9; // one
+    region->count = LOOP_BLOCKS;
+    start_block(&loop, arena, region, 0);
+    if (choose(&loop, 4)) kir_emit(&loop.b, KIR_FSETFLAGS, KIR_VOID, 0, kir_const(&loop.b, KIR_I64, 0), KIR_NONE, KIR_NONE);
+    set_up_elements(&loop);
+    set_const(&loop, ROUNDS, 1 + choose(&loop, 3));
+    kir_exit(&loop.b, kir_exit_direct(&loop.b, pc_of(1)));
+    start_block(&loop, arena, region, 1);
+    for (unsigned i = 0, n = 1 + (unsigned)choose(&loop, choose(&loop, 3) ? 3 : 6); i < n; i++) compute(&loop, 1);
+    add_to(&loop, P, 1 << loop.log2_size);
+    KirRef more = is_not_zero(&loop, add_to(&loop, N, -1));
+    kir_exit_cond(&loop.b, more, kir_exit_direct(&loop.b, pc_of(1)), kir_exit_direct(&loop.b, pc_of(2)));
+    start_block(&loop, arena, region, 2);
+    for (unsigned i = 0, n = (unsigned)choose(&loop, 4); i < n; i++) compute(&loop, 2);
+    set_const(&loop, N, 1 + choose(&loop, 9));
+    set_const(&loop, P, (uint64_t)buffer + 64 + 8 * choose(&loop, 8));
+    more = is_not_zero(&loop, add_to(&loop, ROUNDS, -1));
+    kir_exit_cond(&loop.b, more, kir_exit_direct(&loop.b, pc_of(1)), kir_exit_direct(&loop.b, OUTSIDE));
+    for (unsigned i = 0; i < LOOP_BLOCKS; i++) connect(arena, region, i, TRACE_LEAVES, &state);
+}
+
 // ---- running --------------------------------------------------------------------------------------------------------------------
 static int block_at(const Region *region, uint64_t pc) {
     for (unsigned i = 0; i < region->count; i++)
@@ -506,7 +635,8 @@ static void one_seed(Arena *arena, uint64_t seed, unsigned blocks, const Variant
     Region region;
     OptTrace trace;
     buffer = pages + PAGE - (is_exact(variant) ? (seed * 0x9e3779b97f4a7c15u >> 52 & ~15ull) : 0);
-    if (seed % 10 == 3) make_walk(arena, &region, seed);
+    if (seed % 10 == 7 || seed % 10 == 4) make_sums(arena, &region, seed);
+    else if (seed % 10 == 3) make_walk(arena, &region, seed);
     else if (seed % 5 == 0) make_loop(arena, &region, seed);
     else make_region(arena, &region, seed, blocks);
     for (unsigned i = 0; i < region.count; i++)
