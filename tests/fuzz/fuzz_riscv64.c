@@ -136,12 +136,13 @@ static void check_exit(const CodeMemory *memory, const HostCompiled *out, const 
     const uint8_t *end = out->code + out->size, *data = (const uint8_t *)record;
     REQUIRE(data >= memory->data && data + sizeof *record <= memory->data_next);
     REQUIRE(!record->linked && !record->next && !record->block);
-    if (record->stub) REQUIRE(record->stub >= out->code && record->stub < end);
+    const uint8_t *stub = record_stub(record), *jump = record_jump(record);
+    if (record->stub) REQUIRE(stub >= out->code && stub < end);
     if (!record->jump) return;
-    REQUIRE(record->jump >= out->code && record->jump + 4 <= end && ((uintptr_t)record->jump & 7) <= 4 && record->stub);
+    REQUIRE(jump >= out->code && jump + 4 <= end && ((uintptr_t)jump & 7) <= 4 && record->stub);
     int32_t displacement;
-    memcpy(&displacement, record->jump + memory->write_delta, sizeof displacement);
-    REQUIRE(record->jump + 4 + displacement == record->stub);
+    memcpy(&displacement, jump + memory->write_delta, sizeof displacement);
+    REQUIRE(jump + 4 + displacement == stub);
 }
 
 static void check_compiled(const CodeMemory *memory, const KirBlock *kir, const HostCompiled *out) {

@@ -92,7 +92,7 @@ def write_seeds(target, folder):
 def build(folder, jobs):
     if not (folder / "build.ninja").exists():
         subprocess.run(["meson", "setup", folder, "-Dfuzz=true", "-Ddebug_checks=true", "-Db_sanitize=address,undefined",
-                        "-Db_lundef=false", "-Dbuildtype=debugoptimized"], check=True, cwd=ROOT, env={**os.environ, "CC": "clang"},
+                        "-Db_lundef=false", "-Dbuildtype=debugoptimized", "-Dwerror=true"], check=True, cwd=ROOT, env={**os.environ, "CC": "clang"},
                        stdout=subprocess.DEVNULL)
     done = subprocess.run(["ninja", "-C", folder, "-j", str(jobs), "fuzz-programs"], capture_output=True, text=True)
     if done.returncode:
