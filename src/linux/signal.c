@@ -360,10 +360,11 @@ long signal_mask_leave(LinuxThread *t, uint64_t set, long result) {
 
 // ---- a thread's signals to itself -----------------------------------------------------------------------------------------------
 
-// Standard signals without side effects on others. Those that come with data, or not at all if there is no room, are the kernel's.
+// Standard signals without side effects on others. Those that come with data, or not at all if there is no room, are the kernel's. For those
+// that faults raise, which the host never blocks, this is the only way to come before what interrupts the thread after the call.
 static bool is_simple(int signal) {
     const uint64_t job_control = signal_bit(SIGCONT) | signal_bit(SIGTSTP) | signal_bit(SIGTTIN) | signal_bit(SIGTTOU);
-    return signal > 0 && signal < 32 && !(signal_bit(signal) & (job_control | SYNCHRONOUS_SIGNALS | UNBLOCKABLE_SIGNALS));
+    return signal > 0 && signal < 32 && !(signal_bit(signal) & (job_control | UNBLOCKABLE_SIGNALS));
 }
 
 bool signal_to_self(LinuxThread *t, int signal, int code, long *result) {
@@ -455,13 +456,8 @@ static bool prepare_mask(LinuxThread *t, int signal, const GuestSigaction *actio
     return !t->host_blocked || !t->caught.signal;
 }
 
-// So that the other one, which the handler's mask may block, need not go back to the kernel.
-static bool put_back(LinuxThread *t, int signal, const siginfo_t *info, bool forced) {
-    if (linux_debugger) return false;              // it knows of it
-    if (forced) return info->si_code != SI_KERNEL; // the instruction will raise it again
-    if (is_synchronous(signal)) signal_hold(t, signal, info);
-    return is_synchronous(signal);
-}
+// A fault may wait for the other one, which its handler's mask may block: the instruction will raise it again.
+static bool comes_again(const siginfo_t *info, bool forced) { return forced && !linux_debugger && info->si_code != SI_KERNEL; }
 
 static void deliver(LinuxThread *t, int signal, const siginfo_t *info, bool forced) {
     LinuxProcess *process = t->process;
@@ -480,7 +476,7 @@ static void deliver(LinuxThread *t, int signal, const siginfo_t *info, bool forc
     GuestSigaction action = process->actions[signal - 1];
     // A fault cannot wait nor be ignored.
     if (forced && (action.handler == 1 || (t->blocked & signal_bit(signal)))) action.handler = 0;
-    bool later = action.handler > 1 && !prepare_mask(t, signal, &action) && put_back(t, signal, info, forced);
+    bool later = action.handler > 1 && !prepare_mask(t, signal, &action) && comes_again(info, forced);
     if (!later && action.handler > 1 && (action.flags & SA_RESETHAND)) {
         process->actions[signal - 1].handler = 0;
         signal_follow_action(process, signal);
