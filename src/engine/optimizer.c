@@ -284,6 +284,7 @@ static Trace *still_there(const Engine *engine, Trace *trace, uint64_t id, uint6
 static HotCost cost_of(const Trace *trace) {
     return (HotCost){.executions = trace->executions,
                      .insns = trace->guest_insns,
+                     .floats = trace->floats,
                      .ops = trace->ops,
                      .loop = trace->plan.loop >= 0,
                      .completed = trace->completed};
@@ -314,7 +315,9 @@ static uint64_t start_ns(const Engine *engine) {
 static bool within_budget(const Engine *engine, const Trace *trace) {
     if (engine->options.second_after >= 0) return true;
     const HotParams *params = &engine->options.hot;
-    uint64_t next = hot_cost_expected(&engine->compile_cost, params, trace->ops) * (engine->optimizer.waiting + 1);
+    HotCost cost = cost_of(trace);
+    uint64_t price = hot_cost_expected(&engine->compile_cost, params, trace->ops), next = price * (engine->optimizer.waiting + 1);
+    if (hot_sure(&cost, params, price + start_ns(engine))) return true;
     uint64_t now = engine_processor_nanoseconds();
     return hot_within_budget(params, outstanding(engine, now), next + start_ns(engine), now);
 }

@@ -353,6 +353,12 @@ static uint32_t unrolled(const TracePlan *plan, uint32_t insns) {
     return times ? times : 1;
 }
 
+static uint32_t count_floats(const KirBlock *kir) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < kir->count; i++) count += (kir_op_info[kir->insns[i].op].flags & KIR_FLAG_FPENV) != 0;
+    return count;
+}
+
 static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
@@ -368,6 +374,7 @@ Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
         uint32_t times = unrolled(&plan, trace->guest_insns);
         KirBlock *kir = translate_path(engine, plan.blocks, plan.path, times, trace->counted ? trace->counted->blocks : NULL);
         trace->rounds = times;
+        trace->floats = count_floats(kir) / times;
         size_t code = 1024 + kir->count * 16u, data = 1024 + kir->exit_count * 2u * sizeof(ExitRecord) + kir->count * 4u;
         CodeMemory room;
         for (;; code *= 2, data *= 2) {

@@ -47,6 +47,7 @@ typedef struct Trace {
     bool live;
     TraceWish wish;
     uint32_t guest_insns; // of the path
+    uint32_t floats;      // KIR operations of floating point for these
     HeadRecord *counter;  // first form; NULL: does not count
     uint32_t rounds;      // of a loop in one execution of the first form
     uint32_t armed;       // so many executions of the first form until the counter leaves

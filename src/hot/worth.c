@@ -35,12 +35,17 @@ uint64_t hot_cost_expected(const HotCompileCost *cost, const HotParams *params, 
 static uint64_t saving_ps_each(const HotCost *what, const HotParams *params) {
     bool early = what->completed < params->completed;
     if (early && !what->loop) return 0;
-    uint64_t saving_ps = product(what->insns, params->saving_ps), entry_ps = what->loop && !early ? 0 : params->entry_ps;
+    uint64_t saving_ps = sum(product(what->insns, params->saving_ps), product(what->floats, params->saving_float_ps));
+    uint64_t entry_ps = what->loop && !early ? 0 : params->entry_ps;
     return saving_ps > entry_ps ? saving_ps - entry_ps : 0;
 }
 
 uint64_t hot_saving(const HotCost *what, const HotParams *params) {
     return product(what->executions, saving_ps_each(what, params)) / 1000;
+}
+
+bool hot_sure(const HotCost *what, const HotParams *params, uint64_t price_ns) {
+    return hot_saving(what, params) >= product(price_ns, params->sure);
 }
 
 uint64_t hot_worth(const HotCost *what, const HotParams *params, const HotCompileCost *cost) {
