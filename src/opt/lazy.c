@@ -128,7 +128,8 @@ static bool merge_edge(Lower *l, uint32_t number, int32_t next, const uint8_t *l
     if (to->order > l->blocks[number].order) return merge(to->lazy, lazy, &to->seen);
     GlobalSet all;
     see_all(&all);
-    return merge(to->latch_lazy, lazy, &all) | merge(to->lazy, to->latch_lazy, &to->seen);
+    bool changed = merge(to->latch_lazy, lazy, &all);
+    return merge(to->lazy, to->latch_lazy, &to->seen) || changed;
 }
 
 static bool merge_edges(Lower *l, uint32_t number) {
