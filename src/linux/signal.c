@@ -16,7 +16,7 @@
 // have no choice: a handler of the guest's would run before the call returns. Its mask is the host's before that is certain.
 //
 // Synchronous signals are unblocked on the host always. Caused by the guest's code, they come through engine_fault and
-// hooks.fault into `fault`. Sent by someone (kill), they wait in `held`, as the kernel's mask cannot keep them.
+// hooks.fault into `fault`. Sent by another, or blocked, they wait in `held`, as the kernel's mask cannot keep them.
 #include "linux/signal.h"
 #include <errno.h>
 #include <stdio.h>

@@ -124,6 +124,14 @@ static void again(int signal, siginfo_t *info, void *context) {
     calls += 10;
 }
 
+// A SIGCHLD between the look at the child and the sleep ends the call.
+static pid_t wait_for(pid_t child, int *status) {
+    pid_t pid;
+    do pid = waitpid(child, status, 0);
+    while (pid < 0 && errno == EINTR);
+    return pid;
+}
+
 static void flags(void) {
     int status;
     handle(SIGCHLD, count_call, SA_NOCLDSTOP);
@@ -134,12 +142,12 @@ static void flags(void) {
     }
     CHECK(kill(child, SIGSTOP) == 0 && waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status) && calls == 0);
     CHECK(kill(child, SIGCONT) == 0 && waitpid(child, &status, WCONTINUED) == child && WIFCONTINUED(status) && calls == 0);
-    CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child && calls == 1 && last_child == CLD_KILLED);
+    CHECK(kill(child, SIGKILL) == 0 && wait_for(child, &status) == child && calls == 1 && last_child == CLD_KILLED);
     handle(SIGCHLD, count_call, SA_NOCLDWAIT);
     calls = 0;
     child = fork();
     if (child == 0) _exit(3);
-    CHECK(waitpid(child, &status, 0) == -1 && errno == ECHILD && calls == 1);
+    CHECK(wait_for(child, &status) == -1 && errno == ECHILD && calls == 1);
     signal(SIGCHLD, SIG_DFL);
 
     handle(SIGURG, again, SA_NODEFER);
