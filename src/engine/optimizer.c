@@ -183,8 +183,10 @@ static void take_result(Engine *engine, const TraceResult *result) {
         purchase.price_ns += result->compile_ns;
         purchase.since_ns = engine_processor_nanoseconds();
         Trace *second = trace_make_second(engine, copy_of(&trace->plan), trace->counted_second, result, &reason);
-        if (second) second->purchase = purchase;
-        if (second) return;
+        if (second) {
+            second->purchase = purchase;
+            return;
+        }
         trace = trace_by_id(&engine->traces, result->id); // room was made: it may be gone
     } else if (reason == REASON_NONE) {
         reason = REASON_STALE;

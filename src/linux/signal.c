@@ -114,7 +114,8 @@ INTERRUPTS_SANITIZER static void host_handler(int signal, siginfo_t *info, void 
     if (t->held_set & ~t->blocked) ask_out(t, context);
 }
 
-// Returns what was there.
+// Asynchronous ones are blocked in all handlers: one of them that is handled inside of a fault's handler would block the others for the rest of
+// it alone, and the next could take its place in `caught`. All handlers end by an ordinary return. Returns what was there.
 static HostSigaction install(int signal, uint64_t more_flags) {
     HostSigaction old = {0}, action = {
                                  .handler = (void *)host_handler,
@@ -126,18 +127,7 @@ static HostSigaction install(int signal, uint64_t more_flags) {
     return old;
 }
 
-// Asynchronous ones are blocked meanwhile: one of them that is handled inside of this handler would block the others for the rest of
-// it alone, and the next could take its place in `caught`. Both handlers end by an ordinary return. Returns what was there.
-static HostSigaction install_synchronous(int signal) {
-    HostSigaction old = {0}, action = {
-                                 .handler = (void *)host_handler,
-                                 .flags = SA_SIGINFO | SA_RESTART | SA_NODEFER | HOST_SA_RESTORER,
-                                 .restorer = (void *)host_sigreturn,
-                                 .mask = ~SYNCHRONOUS_SIGNALS,
-                             };
-    host_syscall(SYS_rt_sigaction, signal, &action, &old, LINUX_SIGSET_SIZE, 0, 0);
-    return old;
-}
+static HostSigaction install_synchronous(int signal) { return install(signal, SA_NODEFER); }
 
 void signals_install_synchronous(void) {
     for (unsigned i = 0; i < 5; i++) install_synchronous(held_signals[i]);
