@@ -3,6 +3,7 @@
 // System calls about processes: clone, waiting, limits, prctl. execve is in sys_exec.c.
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/futex.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <stdio.h>
@@ -103,8 +104,15 @@ long sys_waitid(LinuxThread *t, const uint64_t args[6]) {
 
 // ---- threads' bookkeeping ---------------------------------------------------------------------------------------------
 
+// Those about futexes with priority inheritance start again after any handler: who asks for such a lock does not reckon with EINTR.
+static bool futex_always_restarts(uint64_t operation) {
+    int command = (int)operation & FUTEX_CMD_MASK;
+    return command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2 || command == FUTEX_WAIT_REQUEUE_PI;
+}
+
 long sys_futex(LinuxThread *t, const uint64_t args[6]) {
-    return safe_syscall(t, SYS_futex, args[0], args[1], args[2], args[3], args[4], args[5]);
+    long r = safe_syscall(t, SYS_futex, args[0], args[1], args[2], args[3], args[4], args[5]);
+    return r == -LINUX_ERESTARTSYS && futex_always_restarts(args[1]) ? -LINUX_ERESTARTNOINTR : r;
 }
 
 // The main thread's end is the kernel's affair; for others see thread.c.

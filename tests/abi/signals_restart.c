@@ -23,8 +23,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { PAUSE = 15000 };                  // microseconds
-static uint32_t *word, *handled, *ended; // shared with the partner
+enum { PAUSE = 15000 };                         // microseconds
+static uint32_t *word, *lock, *handled, *ended; // shared with the partner
 static void handler(int signal) { __atomic_add_fetch(handled, signal == SIGALRM, __ATOMIC_RELEASE); }
 
 static int ends[2], sockets[2], timed[2], listener, file, other_file, queue, messages, semaphores, events;
@@ -53,6 +53,30 @@ static long call_timed_futex(void) {
     return syscall(SYS_futex, word, FUTEX_WAIT, 0, &(struct timespec){2, 0}, NULL, 0) == 0 ? 1 : -1;
 }
 static void go_futex(void) { syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0); }
+// One with priority inheritance, which the partner holds. Who asks for it is never told of EINTR.
+static long unlock(void) { return syscall(SYS_futex, lock, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0); }
+static void wait_until_held(void) {
+    while (!__atomic_load_n(lock, __ATOMIC_ACQUIRE)) usleep(100);
+}
+static long call_lock(void) {
+    wait_until_held();
+    return syscall(SYS_futex, lock, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0 && unlock() == 0 ? 1 : -1;
+}
+static long call_timed_lock(void) {
+    struct timespec end;
+    wait_until_held();
+    clock_gettime(CLOCK_REALTIME, &end), end.tv_sec += 20;
+    return syscall(SYS_futex, lock, FUTEX_LOCK_PI, 0, &end, NULL, 0) == 0 && unlock() == 0 ? 1 : -1;
+}
+static void go_lock(void) { unlock(); }
+static long call_moved(void) {
+    wait_until_held();
+    return syscall(SYS_futex, word, FUTEX_WAIT_REQUEUE_PI, 0, NULL, lock, 0) == 0 && unlock() == 0 ? 1 : -1;
+}
+static void go_moved(void) {
+    while (syscall(SYS_futex, word, FUTEX_CMP_REQUEUE_PI, 1, (void *)1, lock, 0) != 1) usleep(100);
+    unlock();
+}
 static long call_flock(void) { return flock(file, LOCK_EX) == 0 ? 1 : -1; }
 static void go_flock(void) { flock(other_file, LOCK_UN); }
 static long call_fifo(void) {
@@ -99,37 +123,40 @@ typedef struct Case {
     const char *name;
     long (*call)(void);
     void (*go)(void);
-    bool restarts;
+    enum { NEVER, WITH_FLAG, ALWAYS } restarts;
 } Case;
 static const Case cases[] = {
-    {"read", call_read, go_pipe, true},
-    {"readv", call_readv, go_pipe, true},
-    {"recv", call_recv, go_recv, true},
-    {"recv with SO_RCVTIMEO", call_timed_recv, go_nowhere, false},
-    {"accept", call_accept, go_accept, true},
-    {"wait4", call_wait, go_nowhere, true},
-    {"waitid", call_waitid, go_nowhere, true},
-    {"futex", call_futex, go_futex, true},
-    {"futex with timeout", call_timed_futex, go_nowhere, false},
-    {"flock", call_flock, go_flock, true},
-    {"open of a FIFO", call_fifo, go_fifo, true},
-    {"mq_receive", call_queue, go_queue, true},
-    {"msgrcv", call_message, go_nowhere, false},
-    {"semop", call_semaphore, go_nowhere, false},
-    {"epoll_wait", call_epoll, go_nowhere, false},
-    {"poll", call_poll, go_nowhere, false},
-    {"select", call_select, go_nowhere, false},
-    {"nanosleep", call_sleep, go_nowhere, false},
-    {"clock_nanosleep", call_clock_sleep, go_nowhere, false},
-    {"sigtimedwait", call_signal_wait, go_nowhere, false},
-    {"sigsuspend", call_suspend, go_nowhere, false},
+    {"read", call_read, go_pipe, WITH_FLAG},
+    {"readv", call_readv, go_pipe, WITH_FLAG},
+    {"recv", call_recv, go_recv, WITH_FLAG},
+    {"recv with SO_RCVTIMEO", call_timed_recv, go_nowhere, NEVER},
+    {"accept", call_accept, go_accept, WITH_FLAG},
+    {"wait4", call_wait, go_nowhere, WITH_FLAG},
+    {"waitid", call_waitid, go_nowhere, WITH_FLAG},
+    {"futex", call_futex, go_futex, WITH_FLAG},
+    {"futex with timeout", call_timed_futex, go_nowhere, NEVER},
+    {"futex that is a lock", call_lock, go_lock, ALWAYS},
+    {"futex that is a lock, with timeout", call_timed_lock, go_lock, ALWAYS},
+    {"futex that leads to a lock", call_moved, go_moved, ALWAYS},
+    {"flock", call_flock, go_flock, WITH_FLAG},
+    {"open of a FIFO", call_fifo, go_fifo, WITH_FLAG},
+    {"mq_receive", call_queue, go_queue, WITH_FLAG},
+    {"msgrcv", call_message, go_nowhere, NEVER},
+    {"semop", call_semaphore, go_nowhere, NEVER},
+    {"epoll_wait", call_epoll, go_nowhere, NEVER},
+    {"poll", call_poll, go_nowhere, NEVER},
+    {"select", call_select, go_nowhere, NEVER},
+    {"nanosleep", call_sleep, go_nowhere, NEVER},
+    {"clock_nanosleep", call_clock_sleep, go_nowhere, NEVER},
+    {"sigtimedwait", call_signal_wait, go_nowhere, NEVER},
+    {"sigsuspend", call_suspend, go_nowhere, NEVER},
 };
 
 static void prepare(void) {
     char name[40];
     temporary_enter();
     word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    handled = word + 1, ended = word + 2;
+    handled = word + 1, ended = word + 2, lock = word + 3;
     listener = socket(AF_UNIX, SOCK_STREAM, 0);
     strcpy(address.sun_path, "listener");
     CHECK(pipe(ends) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, timed) == 0);
@@ -160,13 +187,14 @@ static void interrupt(const Case *c, bool ends) {
 }
 
 static void one(const Case *c, bool restart) {
-    bool ends = !(c->restarts && restart);
+    bool ends = c->restarts == NEVER || (c->restarts == WITH_FLAG && !restart);
     struct sigaction action = {.sa_handler = handler, .sa_flags = restart ? SA_RESTART : 0};
     sigaction(SIGALRM, &action, NULL);
     flock(file, LOCK_UN), flock(other_file, LOCK_EX);
-    *handled = *ended = 0;
+    *handled = *ended = *lock = 0;
     child = fork();
     if (child == 0) {
+        syscall(SYS_futex, lock, FUTEX_LOCK_PI, 0, NULL, NULL, 0);
         interrupt(c, ends);
         _exit(0);
     }
