@@ -16,12 +16,13 @@ typedef struct ProcessStart {
 LinuxThread *process_start(LinuxProcess *process, const ProcessStart *start, LoadError *error);
 
 // What clone and clone3 have in common.
+struct clone_args;
 typedef struct CloneRequest {
     uint64_t flags; // CLONE_*, without the signal
     int exit_signal;
     uint64_t stack, tls; // 0: the parent's stack
     uint64_t parent_tid, child_tid, pidfd;
-    void *clone3; // the guest's struct clone_args where it asked with clone3, else NULL
+    const struct clone_args *clone3; // what the guest gave to clone3; NULL: it called clone
     uint64_t clone3_size;
 } CloneRequest;
 

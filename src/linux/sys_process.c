@@ -20,7 +20,7 @@
 #include "linux/process.h"
 #include "linux/thread.h"
 
-enum { CLONE3_LEAST = 64, CLONE3_MOST = GUEST_PAGE, PERSONALITY_QUERY = -1, PERSONALITY_EXEC = 0x400000 };
+enum { CLONE3_LEAST = 64, CLONE3_MOST = GUEST_PAGE, MOST_TIDS = 32, PERSONALITY_QUERY = -1, PERSONALITY_EXEC = 0x400000 };
 
 // ---- clone ------------------------------------------------------------------------------------------------------------
 
@@ -37,6 +37,18 @@ long sys_clone(LinuxThread *t, const uint64_t args[6]) {
     return process_clone(t, &request);
 }
 
+#define CLONE3_NO_FLAGS (UINT64_C(0xff) & ~(uint64_t)CLONE_NEWTIME)
+
+// What the kernel refuses before it looks at anything else. Most of it would not reach the host's kernel as it stands.
+static bool clone3_makes_sense(const struct clone_args *a) {
+    const uint64_t no_parent = CLONE_THREAD | CLONE_PARENT, handlers = CLONE_SIGHAND | CLONE_CLEAR_SIGHAND;
+    if (a->flags & (CLONE3_NO_FLAGS | CLONE_DETACHED)) return false;
+    if ((a->flags & handlers) == handlers) return false;
+    if (a->exit_signal > LINUX_SIGNALS || ((a->flags & no_parent) && a->exit_signal)) return false;
+    if (!a->set_tid != !a->set_tid_size || a->set_tid_size > MOST_TIDS) return false;
+    return !a->stack == !a->stack_size;
+}
+
 long sys_clone3(LinuxThread *t, const uint64_t args[6]) {
     uint8_t bytes[CLONE3_MOST];
     struct clone_args a;
@@ -48,7 +60,7 @@ long sys_clone3(LinuxThread *t, const uint64_t args[6]) {
         if (bytes[i]) return -E2BIG; // fields of a newer kernel
     memset(&a, 0, sizeof a);
     memcpy(&a, bytes, size < sizeof a ? size : sizeof a);
-    if ((a.stack == 0) != (a.stack_size == 0) || a.exit_signal > LINUX_SIGNALS || (a.flags & 0xff)) return -EINVAL;
+    if (!clone3_makes_sense(&a)) return -EINVAL;
     CloneRequest request = {
         .flags = a.flags,
         .exit_signal = (int)a.exit_signal,
@@ -58,7 +70,7 @@ long sys_clone3(LinuxThread *t, const uint64_t args[6]) {
         .pidfd = a.pidfd,
         .tls = a.tls,
         .clone3 = &a,
-        .clone3_size = sizeof a,
+        .clone3_size = size < sizeof a ? size : sizeof a,
     };
     return process_clone(t, &request);
 }

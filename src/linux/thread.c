@@ -18,6 +18,7 @@
 #include "linux/thread.h"
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/sched.h>
 #include <malloc.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ enum { HOST_STACK = 256 << 10, SIGNAL_SETXID = 33 };
 // What cannot be done to a thread, or not in a way that errors are told to the parent.
 #define UNABLE_FLAGS                                                                                                               \
     ((uint64_t)(CLONE_PIDFD | CLONE_VFORK | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |          \
-                CLONE_NEWPID | CLONE_NEWNET) |                                                                                     \
+                CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME) |                                                                     \
      ~(uint64_t)UINT32_MAX)
 
 typedef enum Go { GO_NOT_YET, GO_WAITED_FOR, GO } Go;
@@ -163,7 +164,7 @@ static long start(LinuxThread *t, NewThread *new, const CloneRequest *request, b
 
 long thread_clone(LinuxThread *t, const CloneRequest *request) {
     LinuxProcess *process = t->process;
-    if (request->flags & UNABLE_FLAGS) return -EINVAL;
+    if ((request->flags & UNABLE_FLAGS) || (request->clone3 && request->clone3->set_tid_size)) return -EINVAL;
     if (process->shares_memory) return -EAGAIN; // they would outlive what the parent frees when it wakes up
     engine_memory_is_shared(process->engine);
     NewThread *new = new_thread(t, request);
