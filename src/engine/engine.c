@@ -29,9 +29,12 @@ typedef struct CpuMemory {
     Cpu cpu;
 } CpuMemory;
 
-static CpuMemory *cpu_memory(void) {
-    void *p = mmap(NULL, sizeof(CpuMemory), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+static Cpu *fresh_cpu(void) {
+    CpuMemory *memory = mmap(NULL, sizeof(CpuMemory), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    guard_ibc(memory->ibc);
+    memory->cpu.ibc_real = memory->ibc;
+    return &memory->cpu;
 }
 
 // The fast tier finds dead values by itself, on its way through the block; the pass is for readers of dumps and for the interpreter.
@@ -71,27 +74,36 @@ const Guest *engine_guest(const Engine *engine) { return engine->guest; }
 const EngineOptions *engine_options(const Engine *engine) { return &engine->options; }
 Counters *engine_counters(Engine *engine) { return &engine->counters; }
 
+// All but the cache, which may be that of a thread that has ended.
+static void copy_state(Cpu *cpu, const Cpu *from) {
+    IbcEntry *entries = cpu->ibc_real;
+    uint64_t used = cpu->ibc_used, second_used = cpu->ibc_second_used;
+    bool stale = cpu->ibc_stale || cpu->mode != from->mode; // its entries are keyed by pc alone
+    *cpu = *from;
+    cpu->ibc_real = entries;
+    cpu->ibc_used = used;
+    cpu->ibc_second_used = second_used;
+    cpu->ibc_stale = stale;
+}
+
 Cpu *cpu_new(Engine *engine, const Cpu *from) {
-    CpuMemory *memory = cpu_memory();
-    if (!memory && from) return NULL;
-    if (!memory) fatal("out of memory for the state of a thread");
-    Cpu *cpu = &memory->cpu;
-    if (from) {
-        world_lock(engine); // the list goes through it
-        *cpu = *from;
-        world_unlock(engine);
+    world_begin_add(engine); // copies what the lists of threads go through
+    Cpu *cpu = from ? world_take_spare(engine) : NULL;
+    if (!cpu) cpu = fresh_cpu();
+    if (!cpu) {
+        world_end_add(engine, NULL);
+        if (!from) fatal("out of memory for the state of a thread");
+        return NULL;
     }
+    if (from) copy_state(cpu, from);
     cpu->engine = engine;
-    guard_ibc(memory->ibc);
-    cpu->ibc_real = cpu->ibc = memory->ibc;
+    cpu->ibc = cpu->ibc_real;
     cpu->poll = 0;
     cpu->exiting = cpu->may_vanish = false;
     cpu->raised = -1;
     cpu->in_interpreter = false;
     cpu->interp_jump = NULL;
     cpu->inside = 0;
-    cpu->ibc_stale = false;
-    cpu->ibc_used = cpu->ibc_second_used = 0;
     cpu->tid = 0;
     cpu->one_insn = false;
     cpu->stepped = (Arena){0};
@@ -99,18 +111,20 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
         cpu->guest_mxcsr = cpu->host_mxcsr = host_default_fpenv();
         engine->guest->reset(cpu);
     }
-    world_add(engine, cpu);
+    world_end_add(engine, cpu);
     return cpu;
 }
 
+static void give_back(Cpu *cpu) { munmap(cpu->ibc_real, sizeof(CpuMemory)); }
+
 void cpu_release(Cpu *cpu) {
     arena_free(&cpu->stepped);
-    munmap(cpu->ibc_real, sizeof(CpuMemory));
+    give_back(cpu);
 }
 
 void cpu_free(Cpu *cpu) {
-    world_remove(cpu->engine, cpu);
-    cpu_release(cpu);
+    arena_free(&cpu->stepped);
+    if (!world_remove(cpu->engine, cpu)) give_back(cpu);
 }
 
 // ---- asking a thread to stop --------------------------------------------------------------------------------------------

@@ -64,7 +64,8 @@ struct Engine {
     Arena counted_memory;
     Counted *counted; // newest first
     // world.c
-    Cpu *cpus;
+    Cpu *cpus, *spares;
+    unsigned spare_count;
     uint32_t lock, stop;
     Cpu *lock_owner;
     int32_t lock_tid;   // the owner's
@@ -89,8 +90,13 @@ void world_clear_caches(Engine *engine);
 void world_blocks_gone(Engine *engine); // forget_block was called
 // Code memory is about to be used again: every processor looks at it anew.
 void world_serialise(const Engine *engine);
-void world_add(Engine *engine, Cpu *cpu);
-void world_remove(Engine *engine, Cpu *cpu);
+// A new thread: begin takes the lock, end puts the cpu (NULL: none) on the list and frees the lock; between them a spare cpu may be taken,
+// NULL if there is none.
+void world_begin_add(Engine *engine);
+Cpu *world_take_spare(Engine *engine);
+void world_end_add(Engine *engine, Cpu *cpu);
+// True: the cpu is kept as a spare one, and may be in use again.
+bool world_remove(Engine *engine, Cpu *cpu);
 // engine.c: gives a cpu's memory back, with no regard to the list.
 void cpu_release(Cpu *cpu);
 

@@ -139,25 +139,53 @@ void world_clear_caches(Engine *engine) {
     for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next)
         if (cpu == current_cpu || !engine->threaded) clear_ibc(cpu);
         else cpu->ibc_stale = true;
+    for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) cpu->ibc_stale = true;
 }
 
 // The calling thread has lost the entries in question already (forget_block).
 void world_blocks_gone(Engine *engine) {
     for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next)
         if (cpu != current_cpu) cpu->ibc_stale = true;
+    for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) cpu->ibc_stale = true;
 }
 
 // ---- the list of threads -----------------------------------------------------------------------------------------------------------
+// Cpus of threads that have ended are kept for the next ones, with what their caches of indirect targets hold: of a thread that runs for
+// a moment, most time would go into page faults. To whoever changes code a spare one is like a thread that sleeps.
+enum { MOST_SPARES = 8 };
+
 // The second cpu is made by the only thread there is, outside, so `threaded` changes when nobody looks.
-void world_add(Engine *engine, Cpu *cpu) {
+void world_begin_add(Engine *engine) {
     if (!engine->threaded && engine->cpus) engine->threaded = engine->blocks.shared = true;
     world_lock(engine);
-    cpu->next = engine->cpus;
-    engine->cpus = cpu;
+}
+
+Cpu *world_take_spare(Engine *engine) {
+    Cpu *cpu = engine->spares;
+    if (!cpu) return NULL;
+    engine->spares = cpu->next;
+    engine->spare_count--;
+    return cpu;
+}
+
+void world_end_add(Engine *engine, Cpu *cpu) {
+    if (cpu) {
+        cpu->next = engine->cpus;
+        engine->cpus = cpu;
+    }
     world_unlock(engine);
 }
 
-void world_remove(Engine *engine, Cpu *cpu) {
+// Another's cpu may have been left in the middle of a change of its cache.
+static bool keep_spare(Engine *engine, Cpu *cpu) {
+    if (cpu != current_cpu || engine->spare_count == MOST_SPARES) return false;
+    cpu->next = engine->spares;
+    engine->spares = cpu;
+    engine->spare_count++;
+    return true;
+}
+
+bool world_remove(Engine *engine, Cpu *cpu) {
     // A process that shared our memory (vfork) may have been killed in the middle of anything.
     if (cpu != current_cpu) {
         world_leave(cpu);
@@ -169,14 +197,16 @@ void world_remove(Engine *engine, Cpu *cpu) {
         *link = cpu->next;
         break;
     }
-    // Once the lock is free the others may end and their cpus be gone.
+    // Once the lock is free the others may end and their cpus be gone, and a spare one be in use again.
     bool alone = engine->cpus && engine->cpus == current_cpu && !engine->cpus->next;
+    bool kept = keep_spare(engine, cpu);
     world_unlock(engine);
     // Back to one thread: the remaining one is the caller (or the last thread of the process ends).
     if (alone && !engine->watcher) {
         engine->threaded = engine->blocks.shared = false;
         freshen(current_cpu);
     }
+    return kept;
 }
 
 void engine_before_fork(Engine *engine) {
