@@ -7,6 +7,7 @@
 // object is mapped twice and `write_delta` leads from the executable view to the writable one.
 #include "engine/code_memory.h"
 #include "base/error.h"
+#include "engine/cpu.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -76,7 +77,7 @@ void code_memory_reset(CodeMemory *memory) {
     memory->code_next = memory->code;
     if (memory->data_next > memory->data) memset(memory->data, 0, (size_t)(memory->data_next - memory->data));
     memory->data_next = memory->data;
-    memory->tally_next = memory->tally_end = NULL;
+    memory->tallies = 0;
 }
 
 void *code_data_alloc(CodeMemory *memory, size_t size) {
@@ -87,15 +88,8 @@ void *code_data_alloc(CodeMemory *memory, size_t size) {
     return p;
 }
 
-enum { TALLY_PAGE = 4096 };
-
-uint32_t *code_tally_alloc(CodeMemory *memory) {
-    if (memory->tally_next == memory->tally_end) {
-        uint8_t *page = (uint8_t *)(((uintptr_t)memory->data_next + TALLY_PAGE - 1) & ~(uintptr_t)(TALLY_PAGE - 1));
-        if (page > memory->data_end || memory->data_end - page < TALLY_PAGE) return NULL;
-        memory->data_next = page + TALLY_PAGE;
-        memory->tally_next = (uint32_t *)(void *)page;
-        memory->tally_end = (uint32_t *)(void *)(page + TALLY_PAGE);
-    }
-    return memory->tally_next++;
+uint32_t code_tally_alloc(CodeMemory *memory, uint32_t count) {
+    if (CPU_TALLIES - memory->tallies < count) return 0;
+    memory->tallies += count;
+    return CPU_TALLY_OFFSET(memory->tallies - count);
 }

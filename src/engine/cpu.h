@@ -11,6 +11,7 @@
 #define KILN_ENGINE_CPU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "base/arena.h"
 #include "ir/kir.h"
@@ -20,6 +21,8 @@
 // generated code is left, and what is found there goes back to its place. A program without such targets touches none of them.
 enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 16384, CPU_IBC_SECOND_LOG2 = 15, GUEST_STATE_MAX = 2048 };
 enum { CPU_IBC_SECOND = 1 << CPU_IBC_SECOND_LOG2, CPU_IBC_ALL = 2 * CPU_IBC_ENTRIES + CPU_IBC_SECOND };
+// Each thread counts for itself what runs (cpu_tally): a number that several processors write to is slow, and counts would be lost.
+enum { CPU_TALLIES = 1 << 19 };
 #define CPU_IBC_HASH 0x9e3779b1u // times the low half of the pc; the high bits of the product are the index
 
 // One entry of the indirect-branch cache: guest pc -> host code. Empty entries have pc = ~0 (never a guest pc).
@@ -65,6 +68,7 @@ typedef struct Cpu {
     uint32_t inside;                    // this thread may hold addresses of blocks (engine/world.c)
     uint64_t ibc_used, ibc_second_used; // which 64ths of the cache hold entries: by pc, by hash
     bool ibc_stale;                     // the cache names blocks that are gone; the thread empties it before it goes inside
+    bool tallies_stale;                 // nor do its tallies mean anything any more
     IbcEntry *ibc_real;
     uint32_t mode;   // guest mode flags, as Guest.mode computes them
     bool may_vanish; // a process that shares the memory and may be killed at any moment: it makes no traces
@@ -80,6 +84,17 @@ typedef struct Cpu {
 } Cpu;
 
 enum { CPU_BIAS = 128 };
+
+// One piece of memory a thread, of pages that are touched as they are needed.
+typedef struct CpuMemory {
+    IbcEntry ibc[CPU_IBC_ALL];
+    Cpu cpu;
+    _Alignas(4096) uint32_t tallies[CPU_TALLIES];
+} CpuMemory;
+
+// Offsets of tallies from the cpu, which generated code counts with; 0 is the offset of none. A new thread's are all zero.
+#define CPU_TALLY_OFFSET(index) ((uint32_t)(offsetof(CpuMemory, tallies) - offsetof(CpuMemory, cpu) + (index) * sizeof(uint32_t)))
+static inline uint32_t *cpu_tally(Cpu *cpu, uint32_t offset) { return (uint32_t *)(void *)((uint8_t *)cpu + offset); }
 
 extern __thread Cpu *current_cpu;
 

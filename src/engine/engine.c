@@ -23,12 +23,6 @@ __thread Cpu *current_cpu;
 // What a thread that is asked to stop looks its indirect exits up in; one for all.
 static IbcEntry empty_ibc[2 * CPU_IBC_ENTRIES];
 
-// One piece of memory a thread, of pages that are touched as they are needed.
-typedef struct CpuMemory {
-    IbcEntry ibc[CPU_IBC_ALL];
-    Cpu cpu;
-} CpuMemory;
-
 static Cpu *fresh_cpu(void) {
     CpuMemory *memory = mmap(NULL, sizeof(CpuMemory), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return NULL;
@@ -74,16 +68,18 @@ const Guest *engine_guest(const Engine *engine) { return engine->guest; }
 const EngineOptions *engine_options(const Engine *engine) { return &engine->options; }
 Counters *engine_counters(Engine *engine) { return &engine->counters; }
 
-// All but the cache, which may be that of a thread that has ended.
+// All but the cache and the tallies, which may be those of a thread that has ended.
 static void copy_state(Cpu *cpu, const Cpu *from) {
     IbcEntry *entries = cpu->ibc_real;
     uint64_t used = cpu->ibc_used, second_used = cpu->ibc_second_used;
     bool stale = cpu->ibc_stale || cpu->mode != from->mode; // its entries are keyed by pc alone
+    bool tallies_stale = cpu->tallies_stale;
     *cpu = *from;
     cpu->ibc_real = entries;
     cpu->ibc_used = used;
     cpu->ibc_second_used = second_used;
     cpu->ibc_stale = stale;
+    cpu->tallies_stale = tallies_stale;
 }
 
 Cpu *cpu_new(Engine *engine, const Cpu *from) {

@@ -27,10 +27,24 @@ static bool may_count(const Engine *engine, const Block *block) {
 
 HeadRecord *head_new_counter(Engine *engine) {
     HeadRecord *counter = code_data_alloc(&engine->memory, sizeof *counter);
-    int32_t *tally = (int32_t *)code_tally_alloc(&engine->memory);
+    uint32_t tally = code_tally_alloc(&engine->memory, 1);
     if (!counter || !tally) return NULL;
     *counter = (HeadRecord){.counter = tally};
     return counter;
+}
+
+// So many executions by the calling thread until it leaves. Others arm theirs when they come by.
+static void arm(const HeadRecord *counter, uint32_t executions) { *cpu_tally(current_cpu, counter->counter) = -executions; }
+
+static void arm_head(const Block *block) {
+    uint32_t threshold = block->hot.threshold;
+    arm(block->counter, threshold < 1 ? 1 : threshold < INT32_MAX ? threshold : INT32_MAX);
+}
+
+TraceTallies *tallies_of(Cpu *cpu, const HeadRecord *counter) { return (TraceTallies *)(void *)cpu_tally(cpu, counter->counter); }
+
+void tallies_arm(Cpu *cpu, const HeadRecord *counter, uint32_t executions) {
+    *tallies_of(cpu, counter) = (TraceTallies){.counter = -executions, .armed = executions};
 }
 
 static bool add_counter(Engine *engine, Block *block) {
@@ -47,8 +61,7 @@ static bool add_counter(Engine *engine, Block *block) {
 void head_count(Engine *engine, Block *block) {
     if (!may_count(engine, block) || (!block->counter && !add_counter(engine, block))) return;
     if (!hot_state_to_head(&block->hot.state)) return;
-    uint32_t threshold = block->hot.threshold < INT32_MAX ? block->hot.threshold : INT32_MAX;
-    __atomic_store_n(block->counter->counter, (int32_t)threshold - 1, __ATOMIC_RELAXED);
+    arm_head(block);
     block->entry = block->counter->code;
     head_relink(engine, block);
     engine->counters.heads++;
@@ -80,7 +93,7 @@ void head_again(Engine *engine, Block *block) {
     enum { SOON = 8 };
     if (block->invalid || hot_head_fail(&block->hot, &engine->options.hot, REASON_INTERRUPTED) != REASON_NONE) return;
     head_count(engine, block);
-    if (block->hot.state == HOT_TRACE_HEAD) __atomic_store_n(block->counter->counter, SOON, __ATOMIC_RELAXED);
+    if (block->hot.state == HOT_TRACE_HEAD) arm(block->counter, SOON);
 }
 
 void head_fail(Engine *engine, Block *block, Reason reason) {
@@ -107,8 +120,16 @@ static bool begin_recording(Engine *engine, Block *block) {
     return mine;
 }
 
+static bool counts(const Block *block) { return __atomic_load_n(&block->hot.state, __ATOMIC_RELAXED) == HOT_TRACE_HEAD; }
+
 static Block *block_hot(Cpu *cpu, Block *block) {
     Engine *engine = cpu->engine;
+    bool counted = *cpu_tally(cpu, block->counter->counter) == 0;
+    if (!counted && !block->invalid && counts(block)) { // this thread comes by for the first time
+        arm_head(block);
+        refresh_target(cpu, block);
+        return block;
+    }
     uint64_t epoch = engine->block_epoch;
     if (!begin_recording(engine, block)) {
         if (engine->block_epoch != epoch) return NULL;
@@ -139,11 +160,8 @@ static Block *leave_to_others(Cpu *cpu, HeadRecord *record) {
     Trace *trace = record->of_trace ? record->owner : NULL;
     Block *head = trace ? trace->plan.blocks[0] : record->owner;
     cpu->pc = head->pc;
-    if (trace) {
-        trace->armed = LATER;
-        *record->ends = 0;
-    }
-    __atomic_store_n(record->counter, LATER - 1, __ATOMIC_RELAXED);
+    if (trace) tallies_arm(cpu, record, LATER);
+    else arm(record, LATER);
     return head->invalid ? NULL : head;
 }
 

@@ -87,7 +87,8 @@ void world_unlock(Engine *engine);
 void world_stop(Engine *engine);
 void world_resume(Engine *engine);
 void world_clear_caches(Engine *engine);
-void world_blocks_gone(Engine *engine); // forget_block was called
+void world_clear_tallies(Engine *engine); // tallies will be given out again
+void world_blocks_gone(Engine *engine);   // forget_block was called
 // Code memory is about to be used again: every processor looks at it anew.
 void world_serialise(const Engine *engine);
 // A new thread: begin takes the lock, end puts the cpu (NULL: none) on the list and frees the lock; between them a spare cpu may be taken,

@@ -382,16 +382,16 @@ void trace_arm(Engine *engine, Trace *trace) {
     if (trace->wish == TRACE_REFUSED) trace_stop_counting(engine, trace);
     if (count < 1) count = 1;
     if (count > INT32_MAX) count = INT32_MAX;
-    trace->armed = (uint32_t)count;
-    __atomic_store_n(trace->counter->counter, (int32_t)count, __ATOMIC_RELAXED);
+    tallies_arm(current_cpu, trace->counter, (uint32_t)count);
 }
 
 // It looks at what has run, not at the last few executions: of a loop that is entered once in a thousand rounds those may all have been left.
 // A loop that is left by ways that come back to it goes round all the same, and will stay in its second form.
 static void take_tallies(Engine *engine, Trace *trace) {
-    trace->entered += trace->armed;
-    trace->ended += *trace->counter->ends;
-    *trace->counter->ends = 0;
+    TraceTallies *tallies = tallies_of(current_cpu, trace->counter);
+    if ((int32_t)tallies->counter > 0) tallies->armed = tallies->ends = 0; // this thread had not been told
+    trace->entered += tallies->armed;
+    trace->ended += tallies->ends;
     uint64_t left = trace->entered > trace->ended ? trace->entered - trace->ended : 0;
     trace->executions = trace->ended * trace->rounds + left * ((trace->rounds + 1) / 2);
     trace->completed = trace->entered ? (uint32_t)(trace->ended * 100 / trace->entered) : 100;

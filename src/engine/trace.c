@@ -75,21 +75,15 @@ void trace_widen(Trace *trace, Block *const *added, uint32_t count) {
     list_blocks(trace);
 }
 
-static bool take_tallies(Engine *engine, TraceTallies *tallies) {
+// Other threads may have counted with them for another trace: what they tell of this one is a little wrong at first.
+static uint32_t take_tallies(Engine *engine) {
     TraceCache *cache = &engine->traces;
-    if (cache->spare_count) {
-        *tallies = cache->spare[--cache->spare_count];
-    } else {
-        *tallies = (TraceTallies){(int32_t *)code_tally_alloc(&engine->memory), code_tally_alloc(&engine->memory)};
-    }
-    if (!tallies->counter || !tallies->ends) return false;
-    *tallies->counter = 0;
-    *tallies->ends = 0;
-    return true;
+    if (cache->spare_count) return cache->spare[--cache->spare_count];
+    return code_tally_alloc(&engine->memory, sizeof(TraceTallies) / sizeof(uint32_t));
 }
 
-static void give_tallies_back(TraceCache *cache, TraceTallies tallies) {
-    if (!tallies.counter || !tallies.ends) return;
+static void give_tallies_back(TraceCache *cache, uint32_t tallies) {
+    if (!tallies) return;
     if (cache->spare_count == cache->spare_room) {
         cache->spare_room = cache->spare_room ? 2 * cache->spare_room : 16;
         cache->spare = realloc(cache->spare, cache->spare_room * sizeof *cache->spare);
@@ -102,7 +96,7 @@ static void free_trace(Engine *engine, Trace *trace) {
     TraceCache *cache = &engine->traces;
     count_take_exits(engine, trace);
     note_lines(cache, trace, NULL);
-    if (trace->counter) give_tallies_back(cache, (TraceTallies){trace->counter->counter, trace->counter->ends});
+    if (trace->counter) give_tallies_back(cache, trace->counter->counter);
     memset(trace->data, 0, (size_t)(trace->data_end - trace->data));
     trace_plan_free(&trace->plan);
     free(trace->links);
@@ -365,8 +359,8 @@ Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
     Trace *trace = new_trace(TRACE_FIRST, plan);
     if (engine->options.count) trace->counted = count_trace(engine, &plan, COUNT_FIRST);
     uint64_t start = engine_nanoseconds();
-    TraceTallies tallies;
-    if (!take_tallies(engine, &tallies)) {
+    uint32_t tallies = take_tallies(engine);
+    if (!tallies) {
         *reason = REASON_CACHE_FULL;
         goto fail;
     }
@@ -384,7 +378,8 @@ Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason) {
             }
             uint8_t *data_start = room.data_next;
             trace->counter = code_data_alloc(&room, sizeof *trace->counter);
-            *trace->counter = (HeadRecord){.counter = tallies.counter, .ends = tallies.ends, .owner = trace, .of_trace = true};
+            *trace->counter = (HeadRecord){
+                .counter = tallies, .ends = tallies + (uint32_t)offsetof(TraceTallies, ends), .owner = trace, .of_trace = true};
             trace->ops = kir->count;
             if (host_compile(engine->host, &room, kir, trace->counter, &engine->scratch, &trace->code.host)) {
                 use(engine, trace, &room, data_start);

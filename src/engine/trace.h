@@ -50,8 +50,7 @@ typedef struct Trace {
     uint32_t floats;      // KIR operations of floating point for these
     HeadRecord *counter;  // first form; NULL: does not count
     uint32_t rounds;      // of a loop in one execution of the first form
-    uint32_t armed;       // so many executions of the first form until the counter leaves
-    uint64_t entered;     // executions of the first form, counted before that,
+    uint64_t entered;     // executions of the first form until counters left,
     uint64_t ended;       // and how many of them came to the path's last exit
     uint64_t executions;  // rounds that these may have been
     uint32_t completed;   // per cent that came to the path's last exit
@@ -65,10 +64,10 @@ typedef struct Trace {
     struct Counted *counted, *counted_second; // count.h; of this form, and of the one that was asked for
 } Trace;
 
-// The two numbers of a first form; they outlive it and go to the next one.
+// A thread's numbers for a first form; their place outlives it and goes to the next one.
 typedef struct TraceTallies {
-    int32_t *counter;
-    uint32_t *ends;
+    uint32_t counter, ends;
+    uint32_t armed; // so many executions until the counter leaves, 0: it was not told
 } TraceTallies;
 
 typedef struct TraceCache {
@@ -76,8 +75,8 @@ typedef struct TraceCache {
     Trace *oldest, **newest; // all that have memory, in order of their age
     Trace **by_line;         // by cache line of the code
     uint64_t last_id;
-    uint32_t made; // first and second forms together
-    TraceTallies *spare;
+    uint32_t made;   // first and second forms together
+    uint32_t *spare; // offsets of TraceTallies
     uint32_t spare_count, spare_room;
 } TraceCache;
 
@@ -109,6 +108,9 @@ void trace_plan_free(TracePlan *plan);
 typedef enum HeadWay { HEAD_FORWARD, HEAD_BACKWARD, HEAD_CALL_BACKWARD } HeadWay;
 // A block that is made now will count as soon as it has been entered in this way.
 bool head_at_once(const Engine *engine, HotArrival how, HeadWay way);
+// The numbers of a first form's counter that a thread counts with; and from where it counts.
+TraceTallies *tallies_of(Cpu *cpu, const HeadRecord *counter);
+void tallies_arm(Cpu *cpu, const HeadRecord *counter, uint32_t executions);
 // The block is about to be entered in this way; the lock is not held.
 void head_arrival(Engine *engine, Block *block, HotArrival how, HeadWay way);
 // For a block that is made now and counts in front of its code; NULL: no room.

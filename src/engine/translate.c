@@ -145,6 +145,7 @@ static void flush(Engine *engine) {
     host_write_stubs(engine->host, &engine->memory);
     perf_restart(engine);
     world_clear_caches(engine);
+    if (engine->tracing) world_clear_tallies(engine);
     world_resume(engine);
 }
 

@@ -22,6 +22,7 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,11 +36,15 @@ static bool futex_wait(uint32_t *word, uint32_t value) {
 static void futex_wake(uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
 
 // ---- inside and outside -----------------------------------------------------------------------------------------------------
+static void clear_tallies(Cpu *cpu) {
+    madvise(((CpuMemory *)(void *)cpu->ibc_real)->tallies, sizeof(uint32_t) * CPU_TALLIES, MADV_DONTNEED);
+}
+
 // Emptying the caches of threads that sleep is left to themselves: there may be thousands.
 static void freshen(Cpu *cpu) {
-    if (!cpu->ibc_stale) return;
-    cpu->ibc_stale = false;
-    clear_ibc(cpu);
+    if (cpu->ibc_stale) clear_ibc(cpu);
+    if (cpu->tallies_stale) clear_tallies(cpu);
+    cpu->ibc_stale = cpu->tallies_stale = false;
 }
 
 void world_enter(Cpu *cpu) {
@@ -140,6 +145,13 @@ void world_clear_caches(Engine *engine) {
         if (cpu == current_cpu || !engine->threaded) clear_ibc(cpu);
         else cpu->ibc_stale = true;
     for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) cpu->ibc_stale = true;
+}
+
+void world_clear_tallies(Engine *engine) {
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next)
+        if (cpu == current_cpu || !engine->threaded) clear_tallies(cpu);
+        else cpu->tallies_stale = true;
+    for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) cpu->tallies_stale = true;
 }
 
 // The calling thread has lost the entries in question already (forget_block).

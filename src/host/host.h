@@ -42,13 +42,14 @@ typedef struct CountedExit {
     uint32_t part;
 } CountedExit;
 
-// The counter of a block that may become the head of a trace, or of a trace that may get a better form. Lies in the data arena. It is
-// counted down at each execution; below zero the code is left with HOST_EXIT of this record. Counts of several threads may be lost.
-// The numbers themselves lie together (code_tally_alloc): a forked process copies each page that it counts in.
+// The counter of a block that may become the head of a trace, or of a trace that may get a better form. Lies in the data arena. The
+// numbers themselves are each thread's own (cpu.h). The counter is counted up from below zero at each execution; where it is not below
+// zero any more, the code is left with HOST_EXIT of this record: at zero it was counted to the end, above it the thread had not been told
+// from where to count. The numbers lie together: a forked process copies each page that it counts in.
 typedef struct HeadRecord {
-    int32_t *counter;
-    uint32_t *ends; // first form of a trace: how often it came to its last exit
-    uint8_t *code;  // of a block: where it counts and goes on at the block's own code, which may stand right behind
+    uint32_t counter; // offsets for cpu_tally
+    uint32_t ends;    // first form of a trace: how often it came to its last exit; 0: no matter
+    uint8_t *code;    // of a block: where it counts and goes on at the block's own code, which may stand right behind
     bool of_trace;
     void *owner; // Block, or Trace if of_trace
 } HeadRecord;
@@ -80,13 +81,13 @@ typedef struct CodeMemory {
     uint8_t *code, *code_next, *code_end; // executable view
     ptrdiff_t write_delta;                // writable view - executable view
     uint8_t *data, *data_next, *data_end;
-    uint32_t *tally_next, *tally_end; // room for tallies in the data
+    uint32_t tallies; // given out
 } CodeMemory;
 
 // Aligned zeroed memory within reach of the code, or NULL when the arena is full.
 void *code_data_alloc(CodeMemory *memory, size_t size);
-// A number that generated code counts with, zero; NULL when the arena is full.
-uint32_t *code_tally_alloc(CodeMemory *memory);
+// `count` numbers, one behind the other, that generated code counts with: the offset of the first one for cpu_tally; 0 when none are left.
+uint32_t code_tally_alloc(CodeMemory *memory, uint32_t count);
 
 typedef struct HostCompiled {
     uint8_t *code;

@@ -364,11 +364,13 @@ static bool is_skipped(Emit *e, KirRef v, const KirInsn *insn) {
     return removable && (!value->last_use || value->root != v || plan_is_fused(e, v));
 }
 
-// add dword [rip + x], 1
-enum { ENDS_BYTES = 7 };
+static Mem tally(uint32_t offset) { return mem_base(CPU_REG, (int32_t)offset - (int32_t)offsetof(Cpu, guest) - CPU_BIAS); }
+
+// add dword [r14 + x], 1
+enum { COUNT_BYTES = 8 };
 static void count_end(Emit *e) {
     e->ends = e->c.p;
-    x_alu_mi(&e->c, X_ADD, 0, mem_rip(e->head->ends), 1);
+    x_alu_mi(&e->c, X_ADD, 0, tally(e->head->ends), 1);
 }
 
 static void emit_all(Emit *e) {
@@ -394,18 +396,16 @@ static void sort_faults(Emit *e) { // nearly sorted: only traps in cold paths st
 }
 
 // ---- heads of traces ------------------------------------------------------------------------------------------------------------
-// Displacements count from the end of the instruction: one byte of immediate follows the first one's.
-static uint8_t *count_down(Code *c, const HeadRecord *head) {
-    x_rm_after(c, 0x83, 0, X_SUB, mem_rip(head->counter), 1);
-    emit8(c, 1);
-    return x_jcc(c, CC_S, NULL);
+static uint8_t *count_up(Code *c, const HeadRecord *head) {
+    x_alu_mi(c, X_ADD, 0, tally(head->counter), 1);
+    return x_jcc(c, CC_NS, NULL);
 }
 
-unsigned host_counter_bytes(void) { return 7 + 6; } // sub dword [rip + x], 1; js
+unsigned host_counter_bytes(void) { return COUNT_BYTES + 6; } // and jns
 
 void host_stop_counting_ends(const CodeMemory *memory, uint8_t *ends) {
-    Code c = {.p = ends, .end = ends + ENDS_BYTES, .write_delta = memory->write_delta};
-    if (ends) x_nop(&c, ENDS_BYTES);
+    Code c = {.p = ends, .end = ends + COUNT_BYTES, .write_delta = memory->write_delta};
+    if (ends) x_nop(&c, COUNT_BYTES);
 }
 
 static void leave_hot(Code *c, const Host *host, const HeadRecord *head) {
@@ -417,7 +417,7 @@ static void cold_hot(Emit *e, const Cold *cold) { leave_hot(&e->c, e->host, cold
 
 uint8_t *host_write_counter(const Host *host, CodeMemory *memory, const HeadRecord *head, const uint8_t *body) {
     Code c = {.p = memory->code_next, .end = memory->code_end, .write_delta = memory->write_delta};
-    uint8_t *start = c.p, *hot = count_down(&c, head);
+    uint8_t *start = c.p, *hot = count_up(&c, head);
     x_jmp(&c, body);
     x_bind(&c, hot, c.p);
     leave_hot(&c, host, head);
@@ -444,7 +444,7 @@ bool host_compile(Host *host, CodeMemory *memory, const KirBlock *kir, const Hea
     e.values = arena_alloc_raw(scratch, kir->count * sizeof *e.values);
     alloc_start(&e);
     plan(&e);
-    if (head) cold_path(&e, cold_hot, count_down(&e.c, head))->data = head;
+    if (head) cold_path(&e, cold_hot, count_up(&e.c, head))->data = head;
     emit_all(&e);
     write_cold_paths(&e);
     if (e.c.overflow || e.too_complex) {
