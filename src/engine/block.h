@@ -29,6 +29,8 @@ struct Block {
     // Its final indirect jump, as recordings have seen it: where it led to, how often in a row, and whether it has led elsewhere too.
     uint8_t target_samples;
     bool many_targets;
+    // Its final branch of two ways: how often recordings have seen it, and how often it was taken.
+    uint8_t branch_samples, branch_taken;
     uint64_t target;
     uint32_t guest_bytes, guest_insns;
     HostCompiled host;           // fast tier

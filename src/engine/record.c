@@ -47,11 +47,24 @@ static void note_indirect(Recording *r, unsigned i, KirJumpHint hint, uint64_t p
     if (block->target_samples < UINT8_MAX) block->target_samples++;
 }
 
+static void note_branch(Block *block, bool taken) {
+    enum { ENOUGH = 128 };
+    if (block->branch_samples == ENOUGH) {
+        block->branch_samples /= 2;
+        block->branch_taken /= 2;
+    }
+    block->branch_samples++;
+    block->branch_taken += taken;
+}
+
+static bool goes_to_taken(const KirBlock *kir, uint64_t pc) { return kir->exits[kir->insns[kir->count - 1].b].target == pc; }
+
 // Execution has gone on at pc behind the newest block.
 static void note_edge(Recording *r, uint64_t pc) {
     unsigned i = r->rec.count - 1;
     const KirBlock *kir = r->kir[i];
     const KirInsn *exit = &kir->insns[kir->count - 1];
+    if (exit->op == KIR_EXIT_COND) note_branch(r->blocks[i], goes_to_taken(kir, pc));
     if (exit->op == KIR_EXIT_IND) note_indirect(r, i, (KirJumpHint)exit->aux, pc);
     else if (exit->op == KIR_EXIT && kir->exits[exit->a].hint == KIR_JUMP_CALL) note_call(r, kir->exits[exit->a].link);
 }
@@ -76,6 +89,20 @@ static bool is_undecided(const Recording *r) {
     for (unsigned i = 0; i < count; i++)
         if (!is_trusted(r, i) && !r->blocks[i]->many_targets) return true;
     return false;
+}
+
+// All recordings count, those of other heads too: what few have seen is taken to be steady.
+static bool is_unsteady(const Recording *r, unsigned i) {
+    const Block *block = r->blocks[i];
+    const KirBlock *kir = r->kir[i];
+    if (kir->insns[kir->count - 1].op != KIR_EXIT_COND) return false;
+    unsigned taken = block->branch_taken, samples = block->branch_samples;
+    return hot_is_unsteady(&r->engine->options.hot, goes_to_taken(kir, r->blocks[i + 1]->pc) ? taken : samples - taken, samples);
+}
+
+static void end_at_unsteady_branch(Recording *r) {
+    for (unsigned i = 0; i + 1 < r->rec.count; i++)
+        if (is_unsteady(r, i)) hot_record_cut(&r->rec, i + 1, REASON_UNSTEADY);
 }
 
 // ---- executing -----------------------------------------------------------------------------------------------------------------------
@@ -202,6 +229,7 @@ static void finish(Recording *r) {
     HotPaths paths = {.dropped = REASON_CODE_GONE};
     engine->counters.recordings++;
     engine->counters.recorded_blocks += r->rec.count;
+    if (!ends_inside(r)) end_at_unsteady_branch(r);
     engine->reasons[r->rec.reason]++;
     if (all_valid(r) && is_undecided(r)) {
         engine->reasons[REASON_UNDECIDED]++;

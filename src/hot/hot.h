@@ -120,6 +120,10 @@ typedef struct HotRecorder {
 void hot_record_start(HotRecorder *rec, const HotParams *params, uint32_t head);
 // The block that is executed next. False: the recording has ended, and the block is not part of it.
 bool hot_record_next(HotRecorder *rec, HotStep step);
+// A branch, of which `samples` recordings have seen `along` go the way of the path.
+bool hot_is_unsteady(const HotParams *params, unsigned along, unsigned samples);
+// Of a recording that has ended, and is no loop, the first `count` blocks are left. Without effect on a loop.
+void hot_record_cut(HotRecorder *rec, uint32_t count, Reason reason);
 // Ends it from outside (EXCEPTION, INTERRUPTED, CODE_GONE). Without effect on one that has ended.
 void hot_record_stop(HotRecorder *rec, Reason reason);
 

@@ -8,6 +8,9 @@
 //   backward-branch  net-strict alone: any other branch backward
 //   known-loop       the head of a known loop: it has, or will have, a trace of its own
 //   length           no room
+// Once it has ended, a straight one is cut behind a branch that goes either way (unsteady-branch). A trace is left at the first branch that
+// goes another way than its path: what lies behind one that nobody can foresee is seldom reached, and would be compiled anew for each of
+// the many heads whose paths lead through there. A loop comes back all the same.
 // Length comes last, so that a loop of exactly the greatest length is still seen to close.
 #include "hot/hot.h"
 #include "base/error.h"
@@ -43,6 +46,17 @@ bool hot_record_next(HotRecorder *rec, HotStep step) {
     if (repeated == 0 || rec->select == HOT_NET) rec->loop = repeated;
     if (!rec->reason) rec->blocks[rec->count++] = step.block;
     return !rec->reason;
+}
+
+bool hot_is_unsteady(const HotParams *params, unsigned along, unsigned samples) {
+    return samples >= params->branch_samples && along * 100 < samples * params->steady;
+}
+
+void hot_record_cut(HotRecorder *rec, uint32_t count, Reason reason) {
+    debug_assert(rec->reason && count);
+    if (rec->loop >= 0 || count >= rec->count) return;
+    rec->count = count;
+    rec->reason = reason;
 }
 
 void hot_record_stop(HotRecorder *rec, Reason reason) {

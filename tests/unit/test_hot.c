@@ -203,6 +203,36 @@ static void test_coverage(void) {
     check(hot_covered(&a, &b, &params), "coverage", "another percentage");
 }
 
+// ---- branches that go either way ----
+
+static HotRecorder record_of(const HotParams *params, const char *blocks) {
+    HotRecorder rec;
+    hot_record_start(&rec, params, (uint32_t)*blocks);
+    while (*++blocks) hot_record_next(&rec, (HotStep){.block = (uint32_t)*blocks});
+    hot_record_stop(&rec, REASON_EXCEPTION);
+    return rec;
+}
+
+static void test_unsteady(void) {
+    HotParams params = hot_params_default();
+    params.branch_samples = 4;
+    params.steady = 85;
+    check(!hot_is_unsteady(&params, 0, 3), "too few recordings have seen it", "");
+    check(hot_is_unsteady(&params, 3, 4) && hot_is_unsteady(&params, 84, 100), "less than 85 %", "");
+    check(!hot_is_unsteady(&params, 4, 4) && !hot_is_unsteady(&params, 85, 100), "85 % and more", "");
+    params.steady = 0;
+    check(!hot_is_unsteady(&params, 0, 100), "switched off", "");
+    HotRecorder straight = record_of(&params, "ABCDE"), loop = record_of(&params, "ABCDA"), late = record_of(&params, "ABCDB");
+    hot_record_cut(&straight, 3, REASON_UNSTEADY);
+    check(straight.count == 3 && straight.reason == REASON_UNSTEADY, "cut behind the third block", "");
+    hot_record_cut(&straight, 4, REASON_UNSTEADY);
+    check(straight.count == 3, "a later branch does not matter", "");
+    hot_record_cut(&loop, 2, REASON_UNSTEADY);
+    check(loop.count == 4 && loop.reason == REASON_HEAD_REPEATED, "a loop is not cut", "");
+    hot_record_cut(&late, 1, REASON_UNSTEADY);
+    check(late.count == 4 && late.reason == REASON_BLOCK_REPEATED, "nor what leads into one", "");
+}
+
 // ---- worth ----
 
 static void test_worth(void) {
@@ -355,6 +385,7 @@ int main(void) {
     test_race();
     test_failures();
     test_coverage();
+    test_unsteady();
     test_worth();
     test_annotations();
     test_params();
