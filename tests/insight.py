@@ -58,7 +58,7 @@ def check_sums(c, what):
                          ("dispatches", [f"left_{n}" for n in ("direct", "indirect", "counted", "exception", "fault")]),
                          ("requests", ["traces_second", "requests_failed", "requests_waiting"])):
         check(c[total] == sum(c[part] for part in parts), f"{what}: {total} = {' + '.join(parts)}: {c}")
-    ends = ("head-repeated", "block-repeated", "backward-branch", "known-loop", "length", "exception", "interrupted", "code-gone")
+    ends = ("head-repeated", "block-repeated", "backward-branch", "known-loop", "length", "unsteady-branch", "exception", "interrupted", "code-gone")
     check(c["recordings"] == sum(c.get(f"reason {name}", 0) for name in ends), f"{what}: each recording has one reason: {c}")
 
 

@@ -317,9 +317,7 @@ static uint64_t start_ns(const Engine *engine) {
 static bool within_budget(const Engine *engine, const Trace *trace) {
     if (engine->options.second_after >= 0) return true;
     const HotParams *params = &engine->options.hot;
-    HotCost cost = cost_of(trace);
     uint64_t price = hot_cost_expected(&engine->compile_cost, params, trace->ops), next = price * (engine->optimizer.waiting + 1);
-    if (hot_sure(&cost, params, price + start_ns(engine))) return true;
     uint64_t now = engine_processor_nanoseconds();
     return hot_within_budget(params, outstanding(engine, now), next + start_ns(engine), now);
 }

@@ -189,10 +189,6 @@ typedef struct HotCost {
 uint64_t hot_worth(const HotCost *what, const HotParams *params, const HotCompileCost *cost);
 // What a second form could have saved so far, in ns.
 uint64_t hot_saving(const HotCost *what, const HotParams *params);
-// Could it have saved `price_ns` so often that it is bought without asking how much has been spent? What is spent so is the share
-// 1/params->sure of what could have been saved: where little can be saved that is little, where much, it is soon earned.
-bool hot_sure(const HotCost *what, const HotParams *params, uint64_t price_ns);
-
 // A second form that was bought. All times are processor time of the program.
 typedef struct HotPurchase {
     uint64_t price_ns;

@@ -44,10 +44,6 @@ uint64_t hot_saving(const HotCost *what, const HotParams *params) {
     return product(what->executions, saving_ps_each(what, params)) / 1000;
 }
 
-bool hot_sure(const HotCost *what, const HotParams *params, uint64_t price_ns) {
-    return hot_saving(what, params) >= product(price_ns, params->sure);
-}
-
 uint64_t hot_worth(const HotCost *what, const HotParams *params, const HotCompileCost *cost) {
     uint64_t price_ps = product(hot_cost_expected(cost, params, what->ops), 1000), saving_ps = saving_ps_each(what, params);
     if (!saving_ps) return UINT64_MAX;
