@@ -239,6 +239,8 @@ def test_report(kiln, folder, keep):
         check(owners == (set(pids) if wanted == 2 else {pids[0]}), f"--report {name}: written by {owners} of {pids}")
     done = kiln("--report", "/none/x.html", program, "1")
     check(done.status == 0 and "/none/x.html" in done.errors, "a report that cannot be written is a warning")
+    done = kiln("--report", "/dev/full", program, "1")
+    check(done.status == 0 and done.errors.count("--report /dev/full: ") == 1, f"a report on a full disk is a warning: {done.describe()}")
     look_at(path, d, folder, keep)
 
 

@@ -38,7 +38,9 @@ static void write_report(LinuxProcess *process) {
     char *name = options_file_name(reported->report);
     FILE *out = fopen(name, "we");
     if (out) engine_report(process->engine, out, reported->guest_argv);
+    bool cut = out && ferror(out); // a full disk, met long before the end
     if (!out || fclose(out) != 0) warning("--report %s: %s", name, strerror(errno));
+    else if (cut) warning("--report %s: not all of it could be written", name);
     free(name);
 }
 
