@@ -18,6 +18,7 @@ HANDLER(sys_madvise);
 HANDLER(sys_msync);
 HANDLER(sys_mlock);
 HANDLER(sys_mlock2);
+HANDLER(sys_membarrier);
 HANDLER(sys_munlock);
 HANDLER(sys_mincore);
 HANDLER(sys_shmat);
@@ -50,7 +51,7 @@ HANDLER(sys_unshare);
 HANDLER(sys_setns);
 HANDLER(sys_personality);
 // getpid, getppid, gettid, get*id, set*id, setpgid, getpgid, setsid, getsid, getgroups, setgroups, capget, capset,
-// getpriority, setpriority, sched_*, getrusage, times, membarrier, getcpu, kcmp, pidfd_open, pidfd_getfd, umask: pass
+// getpriority, setpriority, sched_*, getrusage, times, getcpu, kcmp, pidfd_open, pidfd_getfd, umask: pass
 // rseq, seccomp, ptrace, process_vm_*: absent (ENOSYS)
 
 // ---- sys_riscv64.c

@@ -2,6 +2,7 @@
 //
 // System calls about guest memory: arguments to memory.c and to the host.
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include "debug/log.h"
@@ -145,6 +146,13 @@ long sys_mincore(LinuxThread *t, const uint64_t args[6]) {
     if (args[0] & (GUEST_PAGE - 1)) return -EINVAL;
     if (!memory_covers(args[0], args[1])) return -ENOMEM;
     return host_syscall(SYS_mincore, args[0], args[1], args[2], 0, 0, 0);
+}
+
+// After the one kind that makes processors look at instructions anew, each thread sees code as it is in memory.
+long sys_membarrier(LinuxThread *t, const uint64_t args[6]) {
+    long r = host_syscall(SYS_membarrier, args[0], args[1], args[2], 0, 0, 0);
+    if (r == 0 && (int)args[0] == MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE) memory_code_changed(0, 0);
+    return r;
 }
 
 long sys_shmat(LinuxThread *t, const uint64_t args[6]) {

@@ -16,6 +16,10 @@
 
 enum { GUEST_MINSIGSTKSZ = 2048 };
 
+// The kernel forgets the others, so that a program can find out which it knows. 0x800: SA_EXPOSE_TAGBITS.
+#define KNOWN_SA_FLAGS                                                                                                             \
+    (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | (uint64_t)SA_RESETHAND | UINT64_C(0x800))
+
 long sys_rt_sigaction(LinuxThread *t, const uint64_t args[6]) {
     int signal = (int)args[0];
     GuestSigaction action, old;
@@ -29,6 +33,7 @@ long sys_rt_sigaction(LinuxThread *t, const uint64_t args[6]) {
     if (args[1]) {
         *slot = action;
         slot->mask &= ~UNBLOCKABLE_SIGNALS;
+        slot->flags &= KNOWN_SA_FLAGS;
         signal_follow_action(t->process, signal);
         if (action.handler == 1) // ignoring discards what is pending
             __atomic_and_fetch(&t->held_set, ~signal_bit(signal), __ATOMIC_SEQ_CST);
@@ -92,6 +97,23 @@ long sys_rt_sigtimedwait(LinuxThread *t, const uint64_t args[6]) {
     return r == -LINUX_ERESTARTSYS ? -LINUX_ERESTARTNOHAND : r;
 }
 
+static bool on_altstack(const LinuxThread *t) {
+    uint64_t sp = t->process->guest->linux_abi.stack_pointer(t->cpu), start = (uint64_t)t->altstack.ss_sp;
+    if (t->altstack.ss_flags & (int)(SS_DISABLE | SS_AUTODISARM)) return false;
+    return sp > start && sp - start <= t->altstack.ss_size;
+}
+
+static long set_altstack(LinuxThread *t, stack_t wanted) {
+    int mode = wanted.ss_flags & (int)~SS_AUTODISARM;
+    if (on_altstack(t)) return -EPERM;
+    if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0) return -EINVAL;
+    if (mode == SS_DISABLE) wanted.ss_size = 0, wanted.ss_sp = NULL;
+    else if (wanted.ss_size < GUEST_MINSIGSTKSZ) return -ENOMEM;
+    wanted.ss_flags = (int)((unsigned)wanted.ss_flags & (SS_AUTODISARM | SS_DISABLE));
+    t->altstack = wanted;
+    return 0;
+}
+
 long sys_rt_sigreturn(LinuxThread *t, const uint64_t args[6]) {
     uint64_t mask;
     stack_t altstack = t->altstack;
@@ -107,15 +129,8 @@ long sys_rt_sigreturn(LinuxThread *t, const uint64_t args[6]) {
         signal_raise_fault(t, SIGSEGV, SI_KERNEL, 0);
         return -LINUX_NO_RESULT;
     }
-    altstack.ss_flags &= (int)(SS_AUTODISARM | SS_DISABLE);
-    t->altstack = altstack;
+    set_altstack(t, altstack); // what sigaltstack would refuse leaves the one that there is
     return -LINUX_NO_RESULT;
-}
-
-static bool on_altstack(const LinuxThread *t) {
-    uint64_t sp = t->process->guest->linux_abi.stack_pointer(t->cpu), start = (uint64_t)t->altstack.ss_sp;
-    if (t->altstack.ss_flags & (int)(SS_DISABLE | SS_AUTODISARM)) return false;
-    return sp > start && sp - start <= t->altstack.ss_size;
 }
 
 long sys_sigaltstack(LinuxThread *t, const uint64_t args[6]) {
@@ -126,13 +141,8 @@ long sys_sigaltstack(LinuxThread *t, const uint64_t args[6]) {
     old.ss_flags = t->altstack.ss_flags | (on_altstack(t) ? SS_ONSTACK : 0);
     if (args[0]) {
         if (!guest_read(&wanted, args[0], sizeof wanted)) return -EFAULT;
-        if (on_altstack(t)) return -EPERM;
-        int mode = wanted.ss_flags & (int)~SS_AUTODISARM;
-        if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0) return -EINVAL;
-        if (mode == SS_DISABLE) wanted.ss_size = 0, wanted.ss_sp = NULL;
-        else if (wanted.ss_size < GUEST_MINSIGSTKSZ) return -ENOMEM;
-        wanted.ss_flags = (int)((unsigned)wanted.ss_flags & (SS_AUTODISARM | SS_DISABLE));
-        t->altstack = wanted;
+        long r = set_altstack(t, wanted);
+        if (r < 0) return r;
     }
     return args[1] && !guest_write(args[1], &old, sizeof old) ? -EFAULT : 0;
 }

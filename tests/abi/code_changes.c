@@ -6,9 +6,11 @@
 #define _GNU_SOURCE
 #include "check.h"
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -170,6 +172,15 @@ int main(void) {
     for (int i = 0; i < 500; i++) {
         emit(code, i), (i & 1 ? flush : flush_by_instruction)(code);
         wrong += call(code) != i;
+    }
+    CHECK(wrong == 0);
+
+    // made known to all threads by a barrier
+    CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0);
+    for (int i = 0; i < 50; i++) {
+        emit(code, 600 + i);
+        CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0);
+        wrong += call(code) != 600 + i;
     }
     CHECK(wrong == 0);
 

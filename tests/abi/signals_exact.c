@@ -200,6 +200,34 @@ static void jumping(void) {
     sigaltstack(&stack, NULL);
 }
 
+// ---- an alternate stack that a handler asks for by changing its frame; flags that nobody knows -------------------------------------------
+static volatile int frame_size;
+static void change_frame(int signal, siginfo_t *info, void *context) {
+    (void)signal, (void)info;
+    stack_t *stack = &((ucontext_t *)context)->uc_stack;
+    stack->ss_flags = 0;
+    stack->ss_size = (size_t)frame_size;
+    if (!frame_size) stack->ss_sp = NULL;
+}
+
+static void frames(void) {
+    static char memory[65536];
+    stack_t stack = {.ss_sp = memory, .ss_size = sizeof memory}, now;
+    CHECK(sigaltstack(&stack, NULL) == 0);
+    handle(SIGUSR1, change_frame, 0);
+    for (int i = 0; i < 3; i++) {
+        frame_size = (int[]){0, 64, 32768}[i];
+        raise(SIGUSR1);
+        sigaltstack(NULL, &now);
+        CHECK(now.ss_sp == memory && now.ss_size == (i == 2 ? 32768 : sizeof memory) && now.ss_flags == 0);
+    }
+    stack.ss_flags = SS_DISABLE;
+    sigaltstack(&stack, NULL);
+    struct sigaction action = {.sa_handler = SIG_DFL, .sa_flags = SA_RESTART | 0x400}, known;
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0 && sigaction(SIGUSR1, NULL, &known) == 0);
+    CHECK((known.sa_flags & SA_RESTART) && !(known.sa_flags & 0x400));
+}
+
 // ---- faults inside handlers, and barriers -------------------------------------------------------------------------------------
 static char *barrier;
 static volatile int barrier_hits, inside;
@@ -256,6 +284,7 @@ int main(void) {
     very_many();
     flags();
     jumping();
+    frames();
     barriers();
     no_memory();
     return check_summary();
