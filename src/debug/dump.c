@@ -2,9 +2,13 @@
 #include "debug/dump.h"
 #include "debug/log.h"
 #include "engine/internal.h"
+#include "base/error.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static FILE *log_of(const Engine *engine) { return engine->options.log ? engine->options.log : stderr; }
 static bool wants(const Engine *engine, uint32_t item) { return engine->options.log_mask & item; }
@@ -111,4 +115,26 @@ void log_item(const Engine *engine, uint32_t item, const char *format, ...) {
     vfprintf(log_of(engine), format, arguments);
     va_end(arguments);
     fflush(log_of(engine));
+}
+
+// ---- --opt-requests ----------------------------------------------------------------------------------------------------------
+static bool write_all(int fd, const uint8_t *bytes, size_t size) {
+    while (size) {
+        ssize_t n = write(fd, bytes, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        bytes += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+bool dump_request(const Engine *engine, uint64_t id, const uint8_t *bytes, size_t size) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%d-%lu.request", engine->options.requests, (int)getpid(), (unsigned long)id);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    bool good = fd >= 0 && write_all(fd, bytes, size);
+    if (fd >= 0 && close(fd) != 0) good = false;
+    if (!good) warning("cannot write the request %s: %s; no more are written", path, strerror(errno));
+    return good;
 }

@@ -16,4 +16,7 @@ void dump_trace_end(Engine *engine, const Trace *trace, Reason reason);
 void dump_trace_text(Engine *engine, const Trace *trace, const TraceResult *result);
 void dump_execution(const Cpu *cpu);
 
+// One file for each request, for `kiln-opt --request`. False: it cannot be written; that has been said.
+bool dump_request(const Engine *engine, uint64_t id, const uint8_t *bytes, size_t size);
+
 #endif

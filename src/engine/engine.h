@@ -70,7 +70,8 @@ typedef struct EngineOptions {
     bool trace_cache_stop;             // no more traces when it is full
     int64_t second_after;              // a trace asks for its second form after so many executions; -1: when it pays
     uint32_t optimizer_options;        // TRACE_WANT_TEXT ... (ir/request.h)
-    uint32_t optimizer_disabled;       // bit i: pass i of the optimizer is off
+    uint32_t optimizer_disabled;       // bit i: pass i of ir/optimizer_passes.def is off
+    const char *requests;              // folder in which each request to the optimizer is written down; NULL: none
     const HotAnnotations *annotations; // known loop heads
     unsigned max_block_insns;          // 1 for one-insn-per-tb
     uint32_t disabled_passes;          // bit i: pass i of kir_passes is off

@@ -247,6 +247,7 @@ Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_
     if (o->waiting >= MOST_WAITING) return REASON_QUEUE_FULL;
     uint8_t *bytes;
     size_t size = build_request(engine, id, plan, heat, counted, &bytes);
+    if (engine->options.requests && !o->unwritable) o->unwritable = !dump_request(engine, id, bytes, size);
     ChannelOutcome outcome = channel_send(o->channel, bytes, size);
     free(bytes);
     if (outcome == CHANNEL_AGAIN) return REASON_QUEUE_FULL;

@@ -137,6 +137,7 @@ typedef struct Optimizer {
     uint32_t waiting;  // requests without answer
     uint32_t passed;   // chances to take answers
     bool started;      // it has cost what a start costs
+    bool unwritable;   // requests cannot be written to files, which has been said
     uint64_t spent_ns; // of its processor time, on all answers
 } Optimizer;
 // Asks for a second form of the trace with this id; with `wait`, waits for the answer and takes it in.

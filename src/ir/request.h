@@ -69,7 +69,7 @@ typedef struct TraceRequest {
     uint32_t heat;            // requests that wait are served by it, the hottest first
     uint32_t assumptions;     // TRACE_PRIVATE_MEMORY ...
     uint32_t options;         // TRACE_WANT_TEXT ...
-    uint32_t disabled_passes; // bit i: pass i of the optimizer's list is left out
+    uint32_t disabled_passes; // bit i: pass i of optimizer_passes.def is left out
     TraceLayout layout;
     KirWorld world;                           // helpers' addresses are not sent
     uint16_t pinned_int[10], pinned_float[8]; // 0xffff: none

@@ -14,8 +14,6 @@ Compiler *compiler_new(void);
 void compiler_free(Compiler *compiler);
 // Never fails: result->reason says what went wrong. The result's arrays live in the arena.
 void compile_trace(Compiler *compiler, const TraceRequest *request, Arena *arena, TraceResult *result);
-// Names of the passes, in the order of TraceRequest.disabled_passes; ended by NULL.
-extern const char *const compiler_passes[];
 // False: this LLVM passes arguments in other registers than the fast tier expects.
 bool convention_test(Compiler *compiler);
 

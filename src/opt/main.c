@@ -37,13 +37,24 @@ static unsigned number(const char *text, unsigned most) {
     return (unsigned)value;
 }
 
+static const char *file_name(const char *value) {
+    if (!*value) fatal("kiln-opt: --request needs the name of a file");
+    return value;
+}
+
+static unsigned threads(const char *text) {
+    unsigned value = number(text, OPTIMIZER_MOST_THREADS);
+    if (!value) fatal("kiln-opt: no request is served by 0 threads");
+    return value;
+}
+
 static Arguments parse(int argc, char **argv) {
     Arguments a = {.hub = -1, .threads = 1};
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(arg, "--serve")) a.hub = (int)number(value, 1 << 20), i++;
-        else if (!strcmp(arg, "--request")) a.request = value, i++;
-        else if (!strncmp(arg, "--threads=", 10)) a.threads = number(arg + 10, OPTIMIZER_MOST_THREADS);
+        else if (!strcmp(arg, "--request")) a.request = file_name(value), i++;
+        else if (!strncmp(arg, "--threads=", 10)) a.threads = threads(arg + 10);
         else if (!strncmp(arg, "--delay=", 8)) a.delay = number(arg + 8, 100000); // for tests
         else if (!strcmp(arg, "--text")) a.text = true;
         else if (!strcmp(arg, "--self-test")) a.self_test = true; // for the build
@@ -114,6 +125,5 @@ int main(int argc, char **argv) {
     if (a.hub >= 0) watchdog_start(a.hub);
     compiler_start();
     if (a.self_test) return self_test();
-    return a.request ? replay(&a)
-                     : serve(&(Serve){.hub = a.hub, .threads = a.threads ? a.threads : 1, .delay = a.delay, .stuck = a.stuck});
+    return a.request ? replay(&a) : serve(&(Serve){.hub = a.hub, .threads = a.threads, .delay = a.delay, .stuck = a.stuck});
 }

@@ -33,29 +33,17 @@ static __thread Compiler *running; // whose `fatal` is set
 static char *host_cpu, *host_features;
 
 // ---- passes -------------------------------------------------------------------------------------------------------------------
-// In order. Loop passes are left out where the trace has no loop, those for vectors where no loop runs in strips.
 typedef struct Pass {
-    const char *name, *text;
+    const char *text;
     bool for_loops, for_strips;
 } Pass;
 static const Pass passes[] = {
-    {.name = "sroa", .text = "sroa"},
-    {.name = "early-cse", .text = "early-cse<memssa>"},
-    {.name = "instcombine", .text = "instcombine<no-verify-fixpoint>"},
-    {.name = "simplifycfg", .text = "simplifycfg"},
-    {.name = "loop-rotate", .text = "loop(loop-rotate)", .for_loops = true},
-    {.name = "licm", .text = "loop-mssa(licm)", .for_loops = true},
-    {.name = "gvn", .text = "gvn"},
-    {.name = "dse", .text = "dse"},
-    {.name = "indvars", .text = "loop(indvars)", .for_strips = true},
-    {.name = "loop-vectorize", .text = "loop-vectorize<interleave-forced-only>", .for_strips = true},
-    {.name = "instcombine-2", .text = "instcombine<no-verify-fixpoint>"},
-    {.name = "simplifycfg-2", .text = "simplifycfg"},
+#define OPTIMIZER_PASS(name, text, loops, strips) {text, loops, strips},
+#include "ir/optimizer_passes.def"
+#undef OPTIMIZER_PASS
 };
 enum { PASSES = sizeof passes / sizeof *passes };
-const char *const compiler_passes[] = {"sroa", "early-cse", "instcombine",    "simplifycfg",   "loop-rotate",   "licm", "gvn",
-                                       "dse",  "indvars",   "loop-vectorize", "instcombine-2", "simplifycfg-2", NULL};
-_Static_assert(sizeof compiler_passes / sizeof *compiler_passes == PASSES + 1, "one name a pass");
+_Static_assert(PASSES <= 32, "one bit of a request each");
 
 static void write_pipeline(char *text, size_t size, const TraceRequest *request, bool loops, bool strips) {
     size_t used = (size_t)snprintf(text, size, "function(");

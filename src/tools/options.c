@@ -230,6 +230,17 @@ static bool take_range(const Source *source, const char *item, void *unused) {
     return true;
 }
 
+static const OptionChoice *optimizer_passes(void) {
+    enum { MOST = 32 };
+    static OptionChoice passes[MOST + 1] = {
+#define OPTIMIZER_PASS(name, text, loops, strips) {name, 0},
+#include "ir/optimizer_passes.def"
+#undef OPTIMIZER_PASS
+    };
+    for (unsigned i = 0; passes[i].name; i++) passes[i].value = 1u << i;
+    return passes;
+}
+
 const OptionChoice *options_choices(OptionKind kind) {
     static const OptionChoice tiers[] = {{"fast", TIER_FAST}, {"interp", TIER_INTERP}, {NULL, 0}};
     static const OptionChoice modes[] = {{"none", ENGINE_NONE},
@@ -252,13 +263,14 @@ const OptionChoice *options_choices(OptionKind kind) {
     case OPTION_POLICY: return policies;
     case OPTION_COMPLETION: return shells;
     case OPTION_OPTIMIZER: return optimizer;
+    case OPTION_OPTIMIZER_PASS: return optimizer_passes();
     default: return NULL;
     }
 }
 
 static bool take_choice(const Source *source, const char *argument, OptionKind kind, unsigned *value) {
     const OptionChoice *choices = options_choices(kind);
-    char expected[160] = "one of";
+    char expected[256] = "one of";
     for (const OptionChoice *choice = choices; choice->name; choice++) {
         if (strcmp(argument, choice->name) == 0) {
             *value = choice->value;
@@ -297,6 +309,13 @@ static bool take_count_64(const Source *source, const char *argument, int64_t *f
     uint64_t value;
     if (!take_number(source, argument, INT64_MAX, &value)) return false;
     *field = (int64_t)value;
+    return true;
+}
+
+static bool take_optimizer_pass(const Source *source, const char *item, void *mask) {
+    unsigned bit;
+    if (!take_choice(source, item, OPTION_OPTIMIZER_PASS, &bit)) return false;
+    *(uint32_t *)mask |= bit;
     return true;
 }
 
@@ -362,6 +381,7 @@ static bool take(const Source *source, const OptionRow *row, const char *argumen
     case OPTION_UNUSED_NUMBER: return take_unused_number(source, argument);
     case OPTION_PAGE_SIZE: return take_page_size(source, argument);
     case OPTION_PASS: return for_each_item(source, argument, take_pass, field);
+    case OPTION_OPTIMIZER_PASS: return for_each_item(source, argument, take_optimizer_pass, field);
     case OPTION_ENV_SET: return take_env_set(source, argument, field);
     case OPTION_ENV_UNSET: return for_each_item(source, argument, take_env_unset, field);
     }
@@ -476,6 +496,19 @@ static void conclude_report(Options *options) {
     pass_on(options, &count, options->report_owner);
 }
 
+// Programs that the guest starts may run in another folder.
+static void conclude_requests(Options *options) {
+    char *folder = options->engine.requests[0] == '/' ? NULL : getcwd(NULL, 0), *path = NULL;
+    if (folder && asprintf(&path, "%s/%s", folder, options->engine.requests) < 0) fatal("out of memory (options)");
+    free(folder);
+    if (!path) return;
+    options->engine.requests = path;
+    size_t count = 0;
+    while (options->pass_on[count]) count++;
+    pass_on(options, &count, "--opt-requests");
+    pass_on(options, &count, path);
+}
+
 // What follows from several options together.
 static void conclude(Options *options) {
     options->engine.log_mask = options->log_items & LOG_ALL;
@@ -488,6 +521,7 @@ static void conclude(Options *options) {
     if (options->gdb) options->engine.mode = ENGINE_NONE;
     options->engine.child = options->child;
     if (options->report) conclude_report(options);
+    if (options->engine.requests) conclude_requests(options);
     if (options->engine.trace_cache < LEAST_TRACE_CACHE) options->engine.trace_cache = LEAST_TRACE_CACHE;
     options->engine.trace_cache = (options->engine.trace_cache + 4095) & ~(size_t)4095;
     if (options->strace) options->engine.log_mask |= ENGINE_LOG_STRACE;

@@ -13,31 +13,32 @@
 #include "guest/guest.h"
 
 typedef enum OptionKind {
-    OPTION_FLAG,          // bool = true
-    OPTION_NUMBER_SET,    // unsigned = value
-    OPTION_ACTION,        // OptionsAction = value
-    OPTION_STRING,        // const char * = the argument
-    OPTION_SIZE,          // uint64_t, with suffix
-    OPTION_CPU,           // const char *, or `help`
-    OPTION_TIER,          // EngineTier, one of options_choices(kind); so the next three
-    OPTION_MODE,          // EngineMode
-    OPTION_SELECT,        // HotSelect
-    OPTION_POLICY,        // bool: trace_cache_stop
-    OPTION_COUNT,         // unsigned
-    OPTION_THREADS,       // the same, 1 to OPTIMIZER_MOST_THREADS
-    OPTION_COUNT_64,      // int64_t
-    OPTION_HOT,           // HotParams: NAME=VALUE
-    OPTION_OPTIMIZER,     // uint32_t |= TRACE_* by name
-    OPTION_LOG_ITEMS,     // uint32_t = ENGINE_LOG_*
-    OPTION_FILTER,        // engine.log_ranges and their count
-    OPTION_SEED,          // uint64_t seed, and `seeded`
-    OPTION_COMPLETION,    // OptionsAction by the shell's name
-    OPTION_UNUSED,        // qemu-user's, without a meaning here; nothing is stored. Warns ...
-    OPTION_UNUSED_NUMBER, // ... unless it is 0
-    OPTION_PAGE_SIZE,     // ... unless it is what the page size is
-    OPTION_PASS,          // uint32_t |= bit of the pass
-    OPTION_ENV_SET,       // appends to env_edits
-    OPTION_ENV_UNSET,     // the same
+    OPTION_FLAG,           // bool = true
+    OPTION_NUMBER_SET,     // unsigned = value
+    OPTION_ACTION,         // OptionsAction = value
+    OPTION_STRING,         // const char * = the argument
+    OPTION_SIZE,           // uint64_t, with suffix
+    OPTION_CPU,            // const char *, or `help`
+    OPTION_TIER,           // EngineTier, one of options_choices(kind); so the next three
+    OPTION_MODE,           // EngineMode
+    OPTION_SELECT,         // HotSelect
+    OPTION_POLICY,         // bool: trace_cache_stop
+    OPTION_COUNT,          // unsigned
+    OPTION_THREADS,        // the same, 1 to OPTIMIZER_MOST_THREADS
+    OPTION_COUNT_64,       // int64_t
+    OPTION_HOT,            // HotParams: NAME=VALUE
+    OPTION_OPTIMIZER,      // uint32_t |= TRACE_* by name
+    OPTION_LOG_ITEMS,      // uint32_t = ENGINE_LOG_*
+    OPTION_FILTER,         // engine.log_ranges and their count
+    OPTION_SEED,           // uint64_t seed, and `seeded`
+    OPTION_COMPLETION,     // OptionsAction by the shell's name
+    OPTION_UNUSED,         // qemu-user's, without a meaning here; nothing is stored. Warns ...
+    OPTION_UNUSED_NUMBER,  // ... unless it is 0
+    OPTION_PAGE_SIZE,      // ... unless it is what the page size is
+    OPTION_PASS,           // uint32_t |= bit of the pass
+    OPTION_OPTIMIZER_PASS, // uint32_t |= bit of the pass by name
+    OPTION_ENV_SET,        // appends to env_edits
+    OPTION_ENV_UNSET,      // the same
 } OptionKind;
 
 typedef enum OptionsAction {

@@ -31,6 +31,7 @@ STAND_INS = {
     "slow": '#!/bin/sh\nexec {real} "$@" --delay=150\n',
     "killed": '#!/bin/sh\n{real} "$@" --delay=30 &\nexec 3<&-\nsleep 0.4\nkill -9 $!\nwait\n',
     "killed-early": '#!/bin/sh\n{real} "$@" --delay=1000 &\nexec 3<&-\nsleep 0.2\nkill -9 $!\nwait\n',
+    "stopped": '#!/bin/sh\n{real} "$@" --delay=30 &\nexec 3<&-\nsleep 0.3\nkill -STOP $!\nsleep 2\nkill -CONT $!\nwait\n',
     "stuck": '#!/bin/sh\nexec {real} "$@" --stuck\n',
     "garbage": "#!/usr/bin/python3\nexec(open('{here}/garbage.py').read())\n",
 }
@@ -135,6 +136,32 @@ class Cases:
         for pid, _ in left:
             os.kill(pid, signal.SIGKILL)
 
+    def replays(self):
+        """Requests that were written to files, done again; files that are none; folders that cannot be written to."""
+        if self.args.only and self.args.only not in "replays":
+            return
+        folder = self.folder / "requests"
+        folder.mkdir()
+        run = [self.args.kiln, "--stats", *SYNC]
+        result = support.run([*run, f"--opt-requests={folder.name}", self.program, "plain"], 150, cwd=self.folder)
+        files = sorted(folder.iterdir())
+        wanted = counter(result.errors, "requests")
+        self.check(result.status == 0 and wanted and len(files) == wanted, "replays", f"{len(files)} files, {wanted} requests: {result.describe()}")
+        for file in files:
+            done = support.run([self.real, "--request", file, "--text"], 60)
+            self.check(done.status == 0 and "; done: object of" in done.output and "define " in done.output, "replays", done.describe())
+        for text, size in (("cut", files[0].stat().st_size // 2), ("empty", 0)):
+            (folder / text).write_bytes(files[0].read_bytes()[:size])
+            done = support.run([self.real, "--request", folder / text], 60)
+            self.check(done.status == 126 and "is not a request" in done.errors, "replays", f"{text}: {done.describe()}")
+        for words, said in ((["--request"], "needs the name"), (["--request", folder / "missing"], "cannot open"), (["--threads=0"], "0 threads")):
+            done = support.run([self.real, *words], 60)
+            self.check(done.status == 126 and said in done.errors, "replays", f"{words}: {done.describe()}")
+        for unwritable in ("/proc", "/dev/null", folder / "missing"):
+            result = support.run([*run, f"--opt-requests={unwritable}", self.program, "plain"], 150)
+            told = result.errors.count("cannot write the request")
+            self.check(result.status == 0 and told == 1 and counter(result.errors, "traces_second"), "replays", f"{unwritable}: {result.describe()}")
+
 
 def has(*names):
     return lambda why, requests, second: "" if any(why.get(name) for name in names) else f"none of {names}: {why}"
@@ -183,6 +210,9 @@ def everything(cases):
     cases.case("slow", "cold-parent", HYBRID, most=1)
     cases.case("killed", "cold-parent", HYBRID)
     cases.case("stuck", "plain", HYBRID, asked)
+    for what in ("plain", "forks", "cold-parent"):
+        cases.case("stopped", what, HYBRID)
+    cases.replays()
     for kind in ("good", "slow", "killed", "missing"):
         for what in ("other-threads-wait", "reaper", "first-process", "claiming-child", "claiming-thread"):
             cases.case(kind, what, HYBRID)

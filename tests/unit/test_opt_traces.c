@@ -38,25 +38,35 @@ enum {
 
 typedef struct Variant {
     const char *name;
-    uint32_t assumptions, options, disabled_passes;
+    uint32_t assumptions, options;
+    bool lacks_pass; // the seed says which one
 } Variant;
 #define DIES    TRACE_NO_FAULT_HANDLER
 #define PRIVATE (TRACE_NO_FAULT_HANDLER | TRACE_PRIVATE_MEMORY)
 static const Variant variants[] = {
-    {"private", PRIVATE, 0, 0},
-    {"shared", DIES, 0, 0},
-    {"no-avx", PRIVATE, TRACE_NO_AVX | TRACE_NO_FMA | TRACE_NO_BMI, 0},
-    {"no-fma", PRIVATE, TRACE_NO_FMA, 0},
-    {"no-passes", PRIVATE, TRACE_NO_PASSES, 0},
-    {"no-passes-shared", DIES, TRACE_NO_PASSES, 0},
-    {"eval-all", PRIVATE, TRACE_EVAL_ALL, 0},
-    {"no-vectors", PRIVATE, TRACE_NO_VECTORS | TRACE_NO_BMI, 0},
-    {"exact", TRACE_PRIVATE_MEMORY, 0, 0},
-    {"exact-shared", 0, 0, 0},
-    {"exact-no-avx", TRACE_PRIVATE_MEMORY, TRACE_NO_AVX | TRACE_NO_FMA | TRACE_NO_BMI, 0},
-    {"exact-no-passes", 0, TRACE_NO_PASSES, 0},
+    {"private", PRIVATE, 0, false},
+    {"shared", DIES, 0, false},
+    {"no-avx", PRIVATE, TRACE_NO_AVX | TRACE_NO_FMA | TRACE_NO_BMI, false},
+    {"no-fma", PRIVATE, TRACE_NO_FMA, false},
+    {"no-passes", PRIVATE, TRACE_NO_PASSES, false},
+    {"no-passes-shared", DIES, TRACE_NO_PASSES, false},
+    {"eval-all", PRIVATE, TRACE_EVAL_ALL, false},
+    {"no-vectors", PRIVATE, TRACE_NO_VECTORS | TRACE_NO_BMI, false},
+    {"exact", TRACE_PRIVATE_MEMORY, 0, false},
+    {"exact-shared", 0, 0, false},
+    {"exact-no-avx", TRACE_PRIVATE_MEMORY, TRACE_NO_AVX | TRACE_NO_FMA | TRACE_NO_BMI, false},
+    {"lacks-pass", PRIVATE, 0, true},
+    {"exact-lacks-pass", 0, 0, true},
+    {"exact-no-passes", 0, TRACE_NO_PASSES, false},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
+
+#define OPTIMIZER_PASS(name, text, loops, strips) +1
+enum {
+    PASSES = 0
+#include "ir/optimizer_passes.def"
+};
+#undef OPTIMIZER_PASS
 
 // What is done to the pages that the buffer lies in.
 typedef struct Protection {
@@ -550,11 +560,11 @@ static void take_state(State *state) {
     memcpy(state->memory, buffer, sizeof state->memory);
 }
 
-static Reason make_trace(const Region *region, const Variant *variant, Arena *arena, OptTrace *trace) {
+static Reason make_trace(const Region *region, const Variant *variant, uint64_t seed, Arena *arena, OptTrace *trace) {
     TraceRequest request = {.id = 1,
                             .assumptions = variant->assumptions,
                             .options = variant->options | (show_text ? TRACE_WANT_TEXT : 0),
-                            .disabled_passes = variant->disabled_passes,
+                            .disabled_passes = variant->lacks_pass ? 1u << seed / VARIANTS % PASSES : 0,
                             .blocks = region->trace,
                             .block_count = region->count};
     Reason reason = opt_tier_place(engine, &world, &request, arena, trace);
@@ -641,7 +651,7 @@ static void one_seed(Arena *arena, uint64_t seed, unsigned blocks, const Variant
     else make_region(arena, &region, seed, blocks);
     for (unsigned i = 0; i < region.count; i++)
         if (!kir_verify(region.blocks[i], error, sizeof error)) bug("the test made a bad block: %s", error);
-    Reason reason = make_trace(&region, variant, arena, &trace);
+    Reason reason = make_trace(&region, variant, seed, arena, &trace);
     if (reason != REASON_NONE) fail(seed, variant, reason_name(reason));
     unsigned runs = is_exact(variant) ? PROTECTIONS : 1;
     for (unsigned i = 0; i < runs && reason == REASON_NONE; i++) run_both(&region, seed, variant, &trace, &protections[i]);
