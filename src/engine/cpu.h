@@ -89,11 +89,13 @@ enum { CPU_BIAS = 128 };
 typedef struct CpuMemory {
     IbcEntry ibc[CPU_IBC_ALL];
     Cpu cpu;
+    uint64_t evaluated[KIR_OP_COUNT]; // how often generated code has called the evaluator, by operation
     _Alignas(4096) uint32_t tallies[CPU_TALLIES];
 } CpuMemory;
 
 // Offsets of tallies from the cpu, which generated code counts with; 0 is the offset of none. A new thread's are all zero.
 #define CPU_TALLY_OFFSET(index) ((uint32_t)(offsetof(CpuMemory, tallies) - offsetof(CpuMemory, cpu) + (index) * sizeof(uint32_t)))
+static inline CpuMemory *cpu_memory(Cpu *cpu) { return (CpuMemory *)(void *)((uint8_t *)cpu - offsetof(CpuMemory, cpu)); }
 static inline uint32_t *cpu_tally(Cpu *cpu, uint32_t offset) { return (uint32_t *)(void *)((uint8_t *)cpu + offset); }
 
 extern __thread Cpu *current_cpu;

@@ -111,7 +111,12 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     return cpu;
 }
 
-static void give_back(Cpu *cpu) { munmap(cpu->ibc_real, sizeof(CpuMemory)); }
+static void give_back(Cpu *cpu) {
+    const uint64_t *evaluated = cpu_memory(cpu)->evaluated;
+    for (int op = 0; op < KIR_OP_COUNT; op++)
+        if (evaluated[op]) __atomic_fetch_add(&cpu->engine->evaluated[op], evaluated[op], __ATOMIC_RELAXED);
+    munmap(cpu->ibc_real, sizeof(CpuMemory));
+}
 
 void cpu_release(Cpu *cpu) {
     arena_free(&cpu->stepped);
@@ -328,6 +333,28 @@ static void print_reasons(const Engine *engine, FILE *out) {
     }
 }
 
+// Of threads that still run, roughly: they go on counting.
+static uint64_t evaluations(const Engine *engine, int op) {
+    uint64_t count = engine->evaluated[op];
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) count += cpu_memory(cpu)->evaluated[op];
+    for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) count += cpu_memory(cpu)->evaluated[op];
+    return count;
+}
+
+static void print_fallbacks(Engine *engine, FILE *out) {
+    uint64_t all = 0;
+    world_lock(engine);
+    for (int op = 0; op < KIR_OP_COUNT; op++) {
+        uint64_t count = evaluations(engine, op);
+        all += count;
+        if (count)
+            fprintf(out, "fallback %-17s %14llu  times generated code called the evaluator for it\n", kir_op_info[op].name,
+                    (unsigned long long)count);
+    }
+    world_unlock(engine);
+    fprintf(out, "%-26s %14llu  %s\n", "fallbacks_executed", (unsigned long long)all, "times generated code called the evaluator");
+}
+
 // By tier, where executions are counted.
 static void print_insns(const Engine *engine, FILE *out) {
     static const char *const lines[COUNT_TIERS][2] = {
@@ -350,6 +377,7 @@ void engine_stats(Engine *engine, FILE *out) {
 #undef COUNTER
     fprintf(out, "%-26s %14u  %s\n", "requests_waiting", engine->optimizer.waiting, "second forms asked for and not answered yet");
     if (engine->options.count) print_insns(engine, out);
+    print_fallbacks(engine, out);
     print_reasons(engine, out);
 }
 

@@ -62,7 +62,8 @@ struct Engine {
     struct Report *report; // debug/report.h; NULL: none
     // count.c
     Arena counted_memory;
-    Counted *counted; // newest first
+    Counted *counted;                 // newest first
+    uint64_t evaluated[KIR_OP_COUNT]; // CpuMemory.evaluated of threads that are gone
     // world.c
     Cpu *cpus, *spares;
     unsigned spare_count;

@@ -175,6 +175,7 @@ void host_write_stubs(Host *host, CodeMemory *memory) {
 }
 
 static uint64_t evaluate(Cpu *cpu, const EvalRecord *record) {
+    cpu_memory(cpu)->evaluated[record->insn.op]++;
     cpu->args[3] = kir_eval(&record->insn, record->types, cpu->args[0], cpu->args[1], cpu->args[2]);
     return 0;
 }
