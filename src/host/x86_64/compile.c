@@ -335,6 +335,7 @@ static void emit_value(Emit *e, KirRef v, const KirInsn *insn) {
     case KIR_FMIN:
     case KIR_FMAX:
     case KIR_FCMP:
+    case KIR_FCLASS:
     case KIR_FTOI:
     case KIR_ITOF:
     case KIR_FTOF:

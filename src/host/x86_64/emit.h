@@ -45,6 +45,8 @@ typedef struct Pin {
 // Constants that vector instructions take from memory, 16 bytes each.
 typedef struct HostConstants {
     KirWide nan64, nan32, sign64, sign32, abs64, abs32, box_high;
+    uint64_t class_bounds
+        [2][2]; // by format, 64 and 32 bits: the least normal number and infinity, without their sign, at the top of the word
     uint8_t flags_of_mxcsr[64], mxcsr_of_flags[32]; // KIR_FFLAG_* and MXCSR's sticky bits
 } HostConstants;
 

@@ -194,6 +194,39 @@ static void emit_compare(Emit *e, KirRef v, const KirInsn *insn) {
     x_movzx8(&e->c, dst, dst);
 }
 
+// By integers, as no comparison of floating point leaves the flags alone for a signalling NaN. The class's number is 4 for a positive zero,
+// one more for each of: not zero, not subnormal, infinite (or NaN); mirrored at 3.5 for the negative ones; 8 and 9 are NaNs.
+static void emit_class(Emit *e, KirRef v, const KirInsn *insn) {
+    Code *c = &e->c;
+    bool single = type_of(e, insn->a) == KIR_F32;
+    const uint64_t *bounds = e->host->constants->class_bounds[single];
+    unsigned x = use_xmm(e, insn->a), sign = temp_gpr(e), magnitude = temp_gpr(e), dst = def_gpr(e, v);
+    s_rr(c, S_TO_GPR, 1, x, sign);
+    if (single) x_shift_ri(c, X_SHL, 1, sign, 32);
+    x_mov_rr(c, 1, magnitude, sign);
+    x_alu_rr(c, X_ADD, 1, magnitude, magnitude);
+    x_shift_ri(c, X_SAR, 1, sign, 63);
+    x_mov_ri(c, dst, 0);
+    x_alu_ri(c, X_CMP, 1, magnitude, 1);
+    x_alu_ri(c, X_SBB, 0, dst, -1); // one more, if that was not below
+    for (int i = 0; i < 2; i++) {
+        x_alu_rm(c, X_CMP, 1, magnitude, mem_rip(&bounds[i]));
+        x_alu_ri(c, X_SBB, 0, dst, -1);
+    }
+    x_alu_rr(c, X_XOR, 0, dst, sign);
+    x_alu_ri(c, X_ADD, 0, dst, 4);
+    x_alu_rm(c, X_CMP, 1, magnitude, mem_rip(&bounds[1]));
+    uint8_t *number = x_jcc_short(c, CC_BE);
+    x_shift_ri(c, X_SHR, 1, magnitude, single ? 55 : 52); // the bit of a quiet one
+    x_alu_ri(c, X_AND, 0, magnitude, 1);
+    x_mov_rr(c, 0, dst, magnitude);
+    x_alu_ri(c, X_ADD, 0, dst, 8);
+    x_bind_short(c, number);
+    x_mov_ri(c, magnitude, 0);
+    x_rr(c, 0x0fab, 0, dst, magnitude); // bts
+    x_mov_rr(c, 0, dst, magnitude);
+}
+
 // ---- conversion ----------------------------------------------------------------------------------------------------------------
 static void convert_from_int(Emit *e, KirType type, unsigned w, unsigned dst, unsigned src) {
     s_op(&e->c, 0x0f57, 0, dst, dst); // no dependence on what dst held
@@ -279,6 +312,7 @@ void emit_float(Emit *e, KirRef v, const KirInsn *insn) {
     case KIR_FABS: emit_sign(e, v, insn); break;
     case KIR_FCOPYSIGN: emit_copysign(e, v, insn); break;
     case KIR_FCMP: emit_compare(e, v, insn); break;
+    case KIR_FCLASS: emit_class(e, v, insn); break;
     case KIR_ITOF: emit_from_int(e, v, insn); break;
     case KIR_FTOI: emit_to_int(e, v, insn); break;
     case KIR_FTOF: emit_between_formats(e, v, insn); break;

@@ -152,6 +152,8 @@ static void write_constants(Host *host, CodeMemory *memory) {
     k->abs64.lo = ~(1ull << 63);
     k->abs32.lo = 0x7fffffff;
     k->box_high.lo = 0xffffffff00000000;
+    memcpy(k->class_bounds, (const uint64_t[2][2]){{1ull << 53, 0x7ffull << 53}, {1ull << 56, 0xffull << 56}},
+           sizeof k->class_bounds);
     static const uint8_t mxcsr_bit[5] = {1 << 5, 1 << 4, 1 << 3, 1 << 2, 1 << 0}; // by KIR_FFLAG_*: inexact ... invalid
     for (unsigned flags = 0; flags < 32; flags++)
         for (unsigned i = 0; i < 5; i++)
