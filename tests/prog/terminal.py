@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent))
 import support  # noqa: E402
 from support import ROOT  # noqa: E402
 
-PATIENCE = 20
+PATIENCE, GRACE = 20, 3
 PROMPT = "ready> "
 
 
@@ -57,6 +57,17 @@ class Terminal:
             self.all += text
         self.screen = self.screen[found.end():]
         return found
+
+    def wait_for_program(self, name):
+        """Until the program is in the foreground, as a key's signal goes to who is there; a shell that waits for it stays there itself."""
+        end = time.monotonic() + GRACE
+        while time.monotonic() < end:
+            try:
+                if name.encode() in Path(f"/proc/{os.tcgetpgrp(self.fd)}/cmdline").read_bytes():
+                    return
+            except OSError:  # between two programs
+                pass
+            time.sleep(0.02)
 
     def leave(self):
         """The status of the program, which should have ended."""
@@ -116,7 +127,7 @@ def play(terminal, check):
     for number, (title, typed, expected) in enumerate(STEPS):
         if title is None:
             title = STEPS[number - 1][0]
-            time.sleep(0.3)  # what was started before must be in the foreground
+            terminal.wait_for_program("sleep")
         terminal.type(typed)
         if expected:
             good = terminal.wait_for(expected)
@@ -124,7 +135,7 @@ def play(terminal, check):
             if not check(title, good and (inner or terminal.wait_for(PROMPT))):
                 return
     terminal.type("sleep 50\n")
-    time.sleep(0.3)
+    terminal.wait_for_program("sleep")
     terminal.type("\x1a")
     check("a job of the inner shell", terminal.wait_for(r"Stopped +sleep 50\n.*inner> "))
     # bash's `wait` does not wait for a stopped job, and exit warns while it takes the job for one.
