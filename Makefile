@@ -7,7 +7,7 @@
 #   make demo          everything from a fresh machine to Debian's riscv64 programs that run
 #   make check         all tests, their short form (make check SUITES="unit abi": these alone)
 #   make check-long    the long form: hours
-#   make soak          language runtimes, 100 times each: hours; writes docs/soak.md
+#   make soak          language runtimes, 100 times each: an hour and a half; writes docs/soak.md
 #   make tsan          Kiln under ThreadSanitizer, with the programs about threads and signals
 #   make bench         kiln, qemu-riscv64 and native side by side
 #   make install       kiln, kiln-riscv64, kiln-opt, their manual page and completion, below $(DESTDIR)$(PREFIX)
