@@ -141,7 +141,7 @@ static Block *block_hot(Cpu *cpu, Block *block) {
 
 static Block *trace_hot(Cpu *cpu, Trace *trace) {
     Engine *engine = cpu->engine;
-    Block *head = trace->plan.blocks[0];
+    Block *head = trace->head;
     uint64_t epoch = engine->epoch;
     world_lock(engine);
     if (engine->epoch == epoch) {
@@ -158,7 +158,7 @@ static Block *trace_hot(Cpu *cpu, Trace *trace) {
 static Block *leave_to_others(Cpu *cpu, HeadRecord *record) {
     enum { LATER = 1000 };
     Trace *trace = record->of_trace ? record->owner : NULL;
-    Block *head = trace ? trace->plan.blocks[0] : record->owner;
+    Block *head = trace ? trace->head : record->owner;
     cpu->pc = head->pc;
     if (trace) tallies_arm(cpu, record, LATER);
     else arm(record, LATER);

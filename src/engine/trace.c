@@ -121,7 +121,7 @@ void trace_cache_reset(Engine *engine) {
 
 // ---- going out of use ---------------------------------------------------------------------------------------------------------------
 static void out_of_use(Trace *trace) {
-    Block *head = trace->plan.blocks[0];
+    Block *head = trace->head;
     trace->live = false;
     head->trace = NULL;
     head->entry = block_own_code(head);
@@ -129,7 +129,7 @@ static void out_of_use(Trace *trace) {
 
 void trace_retire(Engine *engine, Trace *trace, Reason reason) {
     if (!trace->live) return;
-    Block *head = trace->plan.blocks[0];
+    Block *head = trace->head;
     out_of_use(trace);
     engine->reasons[reason]++;
     dump_trace_end(engine, trace, reason);
@@ -253,9 +253,9 @@ static Trace *new_trace(TraceForm form, TracePlan plan) {
     trace->form = form;
     trace->completed = 100;
     trace->plan = plan;
-    const Block *head = plan.blocks[0];
-    trace->code.pc = head->pc;
-    trace->code.mode = head->mode;
+    trace->head = plan.blocks[0];
+    trace->code.pc = trace->head->pc;
+    trace->code.mode = trace->head->mode;
     trace->code.is_trace = true;
     for (uint32_t i = 0; i < plan.path; i++) trace->guest_insns += plan.blocks[i]->guest_insns;
     return trace;
@@ -271,7 +271,7 @@ static void keep_tables(HostCompiled *host, Block *block) {
 // It lies in the room and is entered from now on.
 static void use(Engine *engine, Trace *trace, const CodeMemory *room, uint8_t *data) {
     TraceCache *cache = &engine->traces;
-    Block *head = trace->plan.blocks[0];
+    Block *head = trace->head;
     keep_tables(&trace->code.host, &trace->code);
     trace->data = data;
     trace->data_end = room->data_next;
@@ -295,7 +295,7 @@ static void use(Engine *engine, Trace *trace, const CodeMemory *room, uint8_t *d
 }
 
 void trace_stop_counting(Engine *engine, Trace *trace) {
-    Block *head = trace->plan.blocks[0];
+    Block *head = trace->head;
     if (!trace->live || trace->form != TRACE_FIRST) return;
     head->entry = trace->code.host.code + host_counter_bytes();
     if (!engine->threaded) host_stop_counting_ends(&engine->traces.memory, trace->code.host.ends);

@@ -42,7 +42,8 @@ typedef struct Trace {
     TraceLink *links;   // by block of the plan
     uint64_t id;
     TracePlan plan;
-    Block code; // as which it leaves; never in the table of blocks
+    Block *head; // the plan's first block, for who has come out of the trace without the lock: trace_widen may move the plan's list
+    Block code;  // as which it leaves; never in the table of blocks
     TraceForm form;
     bool live;
     TraceWish wish;
