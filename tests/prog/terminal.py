@@ -33,6 +33,8 @@ class Terminal:
         self.screen, self.all = "", ""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            for key in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):  # a shell's background job ignores them
+                signal.signal(key, signal.SIG_DFL)
             os.chdir(folder)
             os.execve(command[0], command, environment)
         self.resize(24, 80)
