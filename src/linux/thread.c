@@ -228,8 +228,8 @@ static void forget(LinuxThread *t) {
 
 // One of several threads ends that is not the main one.
 static void end(LinuxThread *t) {
+    release_robust_list(t); // while a fault can still be caught: the list is what the guest made of it
     host_signal_mask(SIG_SETMASK, ALL_SIGNALS);
-    release_robust_list(t);
     uint64_t clear = t->clear_child_tid;
     LinuxProcess *process = t->process;
     // The last one's status is the process's.

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -224,6 +225,47 @@ static void dead_owners(void) {
     CHECK(good == 90);
 }
 
+// Lists that are no lists: what comes before the bad place is let go, and the thread ends as any other.
+typedef struct Held {
+    struct robust_list entry;
+    uint32_t futex;
+} Held;
+static Held held[2100];
+static struct robust_list_head held_head;
+enum { HELD_BAD_NEXT, HELD_BAD_FIRST, HELD_CYCLE, HELD_MANY, HELD_READ_ONLY, HELD_SORTS };
+
+static void *die_with_list(void *argument) {
+    int sort = (int)(intptr_t)argument, n = sort == HELD_MANY ? 2100 : 3;
+    memset(held, 0, sizeof held);
+    for (int i = 0; i < n; i++) {
+        held[i].entry.next = i + 1 < n ? &held[i + 1].entry : &held_head.list;
+        held[i].futex = (uint32_t)gettid();
+    }
+    held_head = (struct robust_list_head){.list = {&held[0].entry}, .futex_offset = offsetof(Held, futex)};
+    if (sort == HELD_BAD_NEXT) held[1].entry.next = bad_address;
+    if (sort == HELD_BAD_FIRST) held_head.list.next = bad_address;
+    if (sort == HELD_CYCLE) held[2].entry.next = &held[0].entry;
+    if (sort == HELD_READ_ONLY) { // an owner's id that cannot be overwritten
+        Held *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        *page = held[1];
+        held[0].entry.next = &page->entry;
+        mprotect(page, 4096, PROT_READ);
+    }
+    syscall(SYS_set_robust_list, &held_head, sizeof held_head);
+    return NULL;
+}
+
+static void bad_lists(void) {
+    static const int released[HELD_SORTS] = {2, 0, 3, 2048, 1};
+    pthread_t thread;
+    for (int sort = 0; sort < HELD_SORTS; sort++) {
+        int n = 0;
+        CHECK(pthread_create(&thread, NULL, die_with_list, (void *)(intptr_t)sort) == 0 && pthread_join(thread, NULL) == 0);
+        for (int i = 0; i < 2100; i++) n += held[i].futex == FUTEX_OWNER_DIED;
+        CHECK(n == released[sort]);
+    }
+}
+
 // ---- ends ------------------------------------------------------------------------------------------------------------------
 static void *work_long(void *unused) {
     for (volatile uint64_t i = 0;; i++) {}
@@ -308,6 +350,7 @@ int main(void) {
     synchronising();
     futexes();
     dead_owners();
+    bad_lists();
     ends();
     refusals();
     return check_summary();
