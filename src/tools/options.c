@@ -312,18 +312,19 @@ static bool take_count_64(const Source *source, const char *argument, int64_t *f
     return true;
 }
 
-static bool take_optimizer_pass(const Source *source, const char *item, void *mask) {
+static bool take_bit(const Source *source, const char *item, OptionKind kind, uint32_t *mask) {
     unsigned bit;
-    if (!take_choice(source, item, OPTION_OPTIMIZER_PASS, &bit)) return false;
-    *(uint32_t *)mask |= bit;
+    if (!take_choice(source, item, kind, &bit)) return false;
+    *mask |= bit;
     return true;
 }
 
+static bool take_optimizer_pass(const Source *source, const char *item, void *mask) {
+    return take_bit(source, item, OPTION_OPTIMIZER_PASS, mask);
+}
+
 static bool take_optimizer_option(const Source *source, const char *item, void *mask) {
-    unsigned bit;
-    if (!take_choice(source, item, OPTION_OPTIMIZER, &bit)) return false;
-    *(uint32_t *)mask |= bit;
-    return true;
+    return take_bit(source, item, OPTION_OPTIMIZER, mask);
 }
 
 // NAME=VALUE of hot/params.def.
@@ -478,13 +479,19 @@ static bool read_arguments(Options *options, int argc, char **argv, int *at) {
     return true;
 }
 
+// Programs that the guest starts may run in another folder.
+static const char *from_the_root(const char *name) {
+    char *folder = name[0] == '/' ? NULL : getcwd(NULL, 0), *path = NULL;
+    if (folder && asprintf(&path, "%s/%s", folder, name) < 0) fatal("out of memory (options)");
+    free(folder);
+    return path ? path : name;
+}
+
 // A name without %d is one process's: this one's, or of the program that it was before. Others are told whose, and where: they may be
 // in another folder.
 static void conclude_report(Options *options) {
-    char *folder = options->report[0] == '/' ? NULL : getcwd(NULL, 0), *path = NULL, *owner = NULL;
-    if (folder && asprintf(&path, "%s/%s", folder, options->report) < 0) fatal("out of memory (options)");
-    free(folder);
-    if (path) options->report = path;
+    char *owner = NULL;
+    options->report = from_the_root(options->report);
     options->engine.report = options->engine.count = true;
     options->engine.optimizer_options |= TRACE_WANT_TEXT;
     if (!options->report_owner && asprintf(&owner, "%d", (int)getpid()) >= 0) options->report_owner = owner;
@@ -496,17 +503,12 @@ static void conclude_report(Options *options) {
     pass_on(options, &count, options->report_owner);
 }
 
-// Programs that the guest starts may run in another folder.
 static void conclude_requests(Options *options) {
-    char *folder = options->engine.requests[0] == '/' ? NULL : getcwd(NULL, 0), *path = NULL;
-    if (folder && asprintf(&path, "%s/%s", folder, options->engine.requests) < 0) fatal("out of memory (options)");
-    free(folder);
-    if (!path) return;
-    options->engine.requests = path;
+    options->engine.requests = from_the_root(options->engine.requests);
     size_t count = 0;
     while (options->pass_on[count]) count++;
     pass_on(options, &count, "--opt-requests");
-    pass_on(options, &count, path);
+    pass_on(options, &count, options->engine.requests);
 }
 
 // What follows from several options together.
