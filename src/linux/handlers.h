@@ -98,10 +98,6 @@ HANDLER(sys_chroot);
 HANDLER(sys_pivot_root);
 HANDLER(sys_getdents64);
 
-// ---- sys_time.c
-HANDLER(sys_nanosleep);
-HANDLER(sys_clock_nanosleep);
-
 // ---- sys_misc.c
 HANDLER(sys_uname);
 

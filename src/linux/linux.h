@@ -9,7 +9,7 @@
 //   signal, sys_signal           host signals in, guest signals out
 //   kill                         the end of processes that share memory
 //   syscalls.def, syscall        the table of system calls and the dispatch through it
-//   sys_file, sys_time, sys_net, sys_misc, strace
+//   sys_file, sys_fs, sys_misc, strace
 //
 // Guest addresses are host addresses and the guests' layouts are nearly the host's, so most calls are passed on as they are.
 //
@@ -145,8 +145,9 @@ typedef long (*SyscallHandler)(LinuxThread *t, const uint64_t args[6]);
 // Table dispatch with strace (syscall.c). Unknown numbers answer -ENOSYS.
 long syscall_dispatch(LinuxThread *t, uint64_t number, const uint64_t args[6]);
 
-// Host system call that may block. Every handler that can sleep uses it. A guest signal that is pending or comes before
-// the call has had an effect makes it return -LINUX_ERESTARTSYS; so no signal is slept through. `number` is the host's.
+// Host system call that may block. Every handler that can sleep uses it, so no signal is slept through. A guest signal that is pending, or
+// comes before the call, makes it return -LINUX_ERESTARTNOINTR; one that interrupts it before it has had an effect -LINUX_ERESTARTSYS, if
+// the kernel would restart it. `number` is the host's.
 long safe_syscall_raw(volatile uint32_t *pending, long number, long a, long b, long c, long d, long e, long f);
 #define safe_syscall(t, number, a, b, c, d, e, f)                                                                                  \
     safe_syscall_raw(&(t)->signal_pending, (number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))

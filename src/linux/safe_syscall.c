@@ -4,11 +4,14 @@
 //
 // safe_syscall closes the window between "is a signal pending?" and going to sleep. It tests the pending word and calls,
 // in a few instructions with known addresses. The host's signal handler sets the word; if it finds the interrupted
-// instruction pointer between the test and the call (the kernel also puts it back onto the call when it means to restart
-// it), it moves it to the exit that answers -ERESTARTSYS. Once the call has returned its result counts.
+// instruction pointer between the test and the call, it moves it to the exit that answers -ERESTARTNOINTR: the signal came
+// before the call, which starts again after it. The kernel also puts the pointer back onto the call when it means to restart it;
+// then the answer is -ERESTARTSYS, as the call was interrupted, and may be one that must end with EINTR. What tells the two
+// apart is rcx: 0 before the call, in which the processor leaves the address behind it. Once the call has returned its result counts.
 #include "base/sanitize.h"
 #include "linux/linux.h"
 #include "linux/signal.h"
+#include <sys/syscall.h>
 
 // rdi pending, rsi number, rdx rcx r8 r9 and two stack words the arguments. No register need be saved (the call destroys r11,
 // but the pointer in it is used before), so there is no stack frame and both exits find the stack as it was.
@@ -25,6 +28,7 @@ __asm__(".text\n"
         "    mov %r9, %r10\n"
         "    mov 8(%rsp), %r8\n"
         "    mov 16(%rsp), %r9\n"
+        "    xor %ecx, %ecx\n"
         ".globl safe_syscall_begin\n"
         "safe_syscall_begin:\n"
         "    cmpl $0, (%r11)\n"
@@ -35,16 +39,28 @@ __asm__(".text\n"
         "    ret\n"
         ".globl safe_syscall_interrupted\n"
         "safe_syscall_interrupted:\n"
+        "    mov $-513, %rax\n"
+        "    ret\n"
+        ".globl safe_syscall_restarted\n"
+        "safe_syscall_restarted:\n"
         "    mov $-512, %rax\n"
         "    ret\n"
         "    .cfi_endproc\n"
         ".size safe_syscall_raw, . - safe_syscall_raw\n");
-_Static_assert(LINUX_ERESTARTSYS == 512, "the assembly above answers with this number");
+_Static_assert(LINUX_ERESTARTSYS == 512 && LINUX_ERESTARTNOINTR == 513, "the assembly above answers with these numbers");
 
-INTERRUPTS_SANITIZER bool safe_syscall_unwind(uint64_t *rip) {
-    if (*rip < (uint64_t)safe_syscall_begin || *rip > (uint64_t)safe_syscall_call) return false;
-    *rip = (uint64_t)safe_syscall_interrupted;
-    return true;
+// A processor with FRED enters the kernel without a change of rcx. There a call that stands on its instruction counts as interrupted.
+INTERRUPTS_SANITIZER static bool calls_change_rcx(void) {
+    long result = SYS_getpid, rcx = 0;
+    __asm__ volatile("syscall" : "+a"(result), "+c"(rcx) : : "r11", "memory");
+    return rcx != 0;
+}
+
+INTERRUPTS_SANITIZER void safe_syscall_unwind(greg_t *registers) {
+    uint64_t rip = (uint64_t)registers[REG_RIP];
+    if (rip < (uint64_t)safe_syscall_begin || rip > (uint64_t)safe_syscall_call) return;
+    bool entered = rip == (uint64_t)safe_syscall_call && (registers[REG_RCX] || !calls_change_rcx());
+    registers[REG_RIP] = (greg_t)(entered ? safe_syscall_restarted : safe_syscall_interrupted);
 }
 
 long host_syscall_raw(long number, long a, long b, long c, long d, long e, long f) {

@@ -82,8 +82,7 @@ const LinuxDebugger *linux_debugger;
 INTERRUPTS_SANITIZER static void ask_out(LinuxThread *t, ucontext_t *context) {
     t->signal_pending = 1;
     if (t->cpu) engine_poll_request(t->cpu);
-    uint64_t rip = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
-    if (safe_syscall_unwind(&rip)) context->uc_mcontext.gregs[REG_RIP] = (greg_t)rip;
+    safe_syscall_unwind(context->uc_mcontext.gregs);
 }
 
 INTERRUPTS_SANITIZER static void handle_asynchronous(LinuxThread *t, int signal, const siginfo_t *info, ucontext_t *context) {
@@ -340,7 +339,8 @@ long signal_mask_enter(LinuxThread *t, uint64_t set, uint64_t size, uint64_t *ho
 
 long signal_mask_leave(LinuxThread *t, uint64_t set, long result) {
     if (!set) return result;
-    bool not_called = result == -LINUX_ERESTARTSYS; // the kernel restarts none of these calls once it has a signal for them
+    // The kernel restarts none of these calls once it has a signal for them.
+    bool not_called = result == -LINUX_ERESTARTNOINTR || result == -LINUX_ERESTARTSYS;
     bool waited_for = not_called ? !t->caught.signal && (t->held_set & ~t->blocked) : result == -EINTR && t->signal_pending;
     if (waited_for) return -LINUX_ERESTARTNOHAND; // the temporary mask ends with the delivery
     t->blocked = t->saved_mask;

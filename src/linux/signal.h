@@ -54,8 +54,9 @@ bool signal_to_self(LinuxThread *t, int signal, int code, long *result);
 int signal_take_held(LinuxThread *t, uint64_t set, siginfo_t *info);
 
 // safe_syscall.c
-extern const char safe_syscall_begin[], safe_syscall_call[], safe_syscall_interrupted[];
-bool safe_syscall_unwind(uint64_t *rip); // if rip is before a call's effect: moves it to the interrupted exit
+extern const char safe_syscall_begin[], safe_syscall_call[], safe_syscall_interrupted[], safe_syscall_restarted[];
+// Of what a signal has interrupted. If it stands before a call's effect: moves it to the right exit.
+void safe_syscall_unwind(greg_t *registers);
 
 // Host calls.
 uint64_t host_signal_mask(int how, uint64_t set); // returns the old one

@@ -231,7 +231,7 @@ static long execute(LinuxThread *t, ExecCall *call) {
     if (ours && !elf_check(t->process, &call->target, &error)) return -error.error;
     if (signals_block(t)) return -LINUX_ERESTARTNOINTR;
     r = ours ? run_kiln(t, call) : run_native(t, call);
-    return r == -LINUX_ERESTARTSYS ? -LINUX_ERESTARTNOINTR : r;
+    return r == -LINUX_ERESTARTSYS ? -LINUX_ERESTARTNOINTR : r; // the kernel may have waited for a lock
 }
 
 long sys_execve(LinuxThread *t, const uint64_t args[6]) {

@@ -100,15 +100,12 @@ long sys_close_range(LinuxThread *t, const uint64_t args[6]) {
 
 // ---- waiting for descriptors ---------------------------------------------------------------------------------------------
 
-// These calls answer EINTR and are not restarted once a handler has run, whether or not it has SA_RESTART.
-static long never_restarted(long result) { return result == -LINUX_ERESTARTSYS ? -LINUX_ERESTARTNOHAND : result; }
-
 long sys_ppoll(LinuxThread *t, const uint64_t args[6]) {
     uint64_t mask;
     long r = signal_mask_enter(t, args[3], args[4], &mask);
     if (r) return r;
     r = safe_syscall(t, SYS_ppoll, args[0], args[1], args[2], args[3] ? &mask : NULL, LINUX_SIGSET_SIZE, 0);
-    return never_restarted(signal_mask_leave(t, args[3], r));
+    return signal_mask_leave(t, args[3], r);
 }
 
 // The sixth argument points to the mask's address and size.
@@ -125,7 +122,7 @@ static long masked_call(LinuxThread *t, long number, const uint64_t args[6]) {
     if (r) return r;
     MaskArgument host = {argument.set ? (uint64_t)&mask : 0, LINUX_SIGSET_SIZE};
     r = safe_syscall(t, number, args[0], args[1], args[2], args[3], args[4], &host);
-    return never_restarted(signal_mask_leave(t, argument.set, r));
+    return signal_mask_leave(t, argument.set, r);
 }
 
 long sys_pselect6(LinuxThread *t, const uint64_t args[6]) { return masked_call(t, SYS_pselect6, args); }
@@ -166,7 +163,7 @@ static long epoll_wait_for(LinuxThread *t, long number, const uint64_t args[6], 
         GuestEpollEvent to = {.events = events[i].events, .data = events[i].data.u64};
         if (!guest_write(args[1] + (uint64_t)i * sizeof to, &to, sizeof to)) r = -EFAULT;
     }
-    return never_restarted(signal_mask_leave(t, set, r));
+    return signal_mask_leave(t, set, r);
 }
 
 long sys_epoll_pwait(LinuxThread *t, const uint64_t args[6]) { return epoll_wait_for(t, SYS_epoll_pwait, args, args[4], args[5]); }

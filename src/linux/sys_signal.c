@@ -94,7 +94,7 @@ long sys_rt_sigtimedwait(LinuxThread *t, const uint64_t args[6]) {
     if (synchronous) host_signal_mask(SIG_BLOCK, synchronous);
     long r = safe_syscall(t, SYS_rt_sigtimedwait, &set, args[1], args[2], LINUX_SIGSET_SIZE, 0, 0);
     if (synchronous) host_signal_mask(SIG_UNBLOCK, synchronous);
-    return r == -LINUX_ERESTARTSYS ? -LINUX_ERESTARTNOHAND : r;
+    return r;
 }
 
 static bool on_altstack(const LinuxThread *t) {
@@ -154,8 +154,7 @@ long sys_restart_syscall(LinuxThread *t, const uint64_t args[6]) { return -EINTR
 
 // What came before the call is delivered before it, as its own signal may come at once.
 static long send(LinuxThread *t, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
-    long r = safe_syscall(t, number, a, b, c, d, 0, 0);
-    return r == -LINUX_ERESTARTSYS ? -LINUX_ERESTARTNOINTR : r;
+    return safe_syscall(t, number, a, b, c, d, 0, 0);
 }
 
 long sys_kill(LinuxThread *t, const uint64_t args[6]) {

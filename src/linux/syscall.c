@@ -6,8 +6,8 @@
 // A bad guest pointer needs no check here: guest addresses are host addresses, so the host kernel answers EFAULT itself,
 // and handlers that look at guest memory use guest_read and guest_write.
 //
-// A call that may wait and was interrupted before it had an effect comes back as -LINUX_ERESTARTSYS; the caller
-// (hooks.c) delivers the signal and then restarts it or makes it EINTR.
+// A call that may wait and was interrupted before it had an effect comes back as -LINUX_ERESTARTSYS, one before which a signal came
+// as -LINUX_ERESTARTNOINTR; the caller (hooks.c) delivers the signal and then restarts it or makes it EINTR.
 #include "linux/syscall.h"
 
 #include <errno.h>

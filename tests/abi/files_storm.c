@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Waiting calls while signals rain: nothing is lost, nothing happens twice, with SA_RESTART and without.
-// Calls: read write ppoll epoll_pwait pselect6 nanosleep setitimer
+// Waiting calls while signals rain: nothing is lost, nothing happens twice, with SA_RESTART and without. Calls that have no need to wait
+// are never interrupted: a signal comes before them or after.
+// Calls: read write openat wait4 ppoll epoll_pwait pselect6 nanosleep setitimer
 #include "check.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -62,9 +64,30 @@ static int exchange(int flags) {
     return status == 0 ? good : -1;
 }
 
+// How often a call that finds all it needs fails.
+static int failures_without_wait(void) {
+    char name[] = "/tmp/kiln-storm-XXXXXX", bytes[64] = {0};
+    int file = mkstemp(name), failures = 0;
+    struct sigaction action = {.sa_handler = handler};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 30}, {0, 30}}, NULL);
+    for (int i = 0; i < ROUNDS * 4 || signals < 100; i++) {
+        int fd = open("/dev/null", O_WRONLY);
+        failures += fd < 0 || close(fd) != 0;
+        failures += pwrite(file, bytes, sizeof bytes, 0) != sizeof bytes || pread(file, bytes, sizeof bytes, 0) != sizeof bytes;
+        failures += lseek(file, 0, SEEK_SET) != 0 || write(file, bytes, 7) != 7;
+        failures += waitpid(-1, NULL, 0) != -1 || errno != ECHILD;
+    }
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    close(file), unlink(name);
+    return failures;
+}
+
 int main(void) {
     CHECK(exchange(SA_RESTART) == ROUNDS && signals > 0);
     signals = 0;
     CHECK(exchange(0) == ROUNDS && signals > 0);
+    signals = 0;
+    CHECK(failures_without_wait() == 0);
     return check_summary();
 }
