@@ -7,9 +7,9 @@
 //
 //   test_opt_crowded [--seed N] [--count N]
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "arguments.h"
 #include "base/error.h"
 #include "ir/fold.h"
 #include "opt_tier.h"
@@ -174,11 +174,7 @@ static void one_seed(uint64_t seed, uint32_t assumptions) {
 int main(int argc, char **argv) {
     static const uint16_t ints[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, floats[8] = {10, 11, 12, 13, 14, 15, 16, 17};
     static const EngineOptions options;
-    uint64_t seed = 0, count = DEFAULT_COUNT;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--count")) count = strtoull(argv[i + 1], NULL, 0);
-    }
+    uint64_t seed = number_argument(argc, argv, "--seed", 0), count = number_argument(argc, argv, "--count", DEFAULT_COUNT);
     pages = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) fatal("no memory");
     make_world();

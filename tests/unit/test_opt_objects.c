@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "arguments.h"
 #include "engine/internal.h"
 #include "kir_random.h"
 #include "opt_tier.h"
@@ -115,11 +116,7 @@ static void one_seed(Engine *engine, Arena *arena, uint64_t seed) {
 int main(int argc, char **argv) {
     static const uint16_t ints[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, floats[8] = {16, 17, 18, 19, 20, 21, 22, 23};
     static const EngineOptions options;
-    uint64_t seed = 1, count = DEFAULT_COUNT;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--count")) count = strtoull(argv[i + 1], NULL, 0);
-    }
+    uint64_t seed = number_argument(argc, argv, "--seed", 1), count = number_argument(argc, argv, "--count", DEFAULT_COUNT);
     Engine *engine = fast_tier_new(&kir_random_world, ints, floats, &options);
     for (uint64_t i = seed; i < seed + count; i++) {
         Arena arena = {0};

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "arguments.h"
 #include "base/error.h"
 #include "ir/fold.h"
 #include "ir/info.h"
@@ -668,18 +669,11 @@ static void set_up(void) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t seed = 1, count = DEFAULT_COUNT;
-    const char *only = NULL;
-    unsigned blocks = 0;
-    bool scalar = false;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--count")) count = strtoull(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--blocks")) blocks = (unsigned)strtoul(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--variant")) only = argv[i + 1];
-        if (!strcmp(argv[i], "--scalar")) scalar = true;
-        if (!strcmp(argv[i], "--text")) show_text = true;
-    }
+    uint64_t seed = number_argument(argc, argv, "--seed", 1), count = number_argument(argc, argv, "--count", DEFAULT_COUNT);
+    const char *only = text_argument(argc, argv, "--variant");
+    unsigned blocks = (unsigned)number_argument(argc, argv, "--blocks", 0);
+    bool scalar = text_argument(argc, argv, "--scalar");
+    show_text = text_argument(argc, argv, "--text");
     set_up();
     Arena arena = {0};
     for (uint64_t i = 0; i < count; i++) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "arguments.h"
 #include "base/error.h"
 #include "eval_check.h"
 #include "ir/info.h"
@@ -415,14 +416,9 @@ static void print_coverage(const char *only) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t seed = 1;
-    unsigned forms = DEFAULT_FORMS;
-    const char *only = NULL;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--forms")) forms = (unsigned)strtoul(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--op")) only = argv[i + 1];
-    }
+    uint64_t seed = number_argument(argc, argv, "--seed", 1);
+    unsigned forms = (unsigned)number_argument(argc, argv, "--forms", DEFAULT_FORMS);
+    const char *only = text_argument(argc, argv, "--op");
     random_state += seed;
     code = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     cpu = aligned_alloc(64, (sizeof *cpu + 63) & ~(size_t)63);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "arguments.h"
 #include "base/channel.h"
 #include "ir/request.h"
 #include "kir_random.h"
@@ -214,11 +215,7 @@ static void test_channels(void) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t seed = 1, count = DEFAULT_COUNT;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--count")) count = strtoull(argv[i + 1], NULL, 0);
-    }
+    uint64_t seed = number_argument(argc, argv, "--seed", 1), count = number_argument(argc, argv, "--count", DEFAULT_COUNT);
     for (uint64_t i = seed; i < seed + count; i++)
         for (unsigned k = 0; k < 2; k++) {
             Arena arena = {0};

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "arguments.h"
 #include "base/error.h"
 #include "fast_tier.h"
 #include "ir/info.h"
@@ -200,15 +201,9 @@ static void check_coverage(void) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t seed = 1, count = DEFAULT_COUNT;
-    const char *only = NULL;
-    bool scalar = false;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (!strcmp(argv[i], "--seed")) seed = strtoull(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--count")) count = strtoull(argv[i + 1], NULL, 0);
-        if (!strcmp(argv[i], "--tier")) only = argv[i + 1];
-        if (!strcmp(argv[i], "--scalar")) scalar = true;
-    }
+    uint64_t seed = number_argument(argc, argv, "--seed", 1), count = number_argument(argc, argv, "--count", DEFAULT_COUNT);
+    const char *only = text_argument(argc, argv, "--tier");
+    bool scalar = text_argument(argc, argv, "--scalar");
     set_up(only);
     signal(SIGABRT, on_abort);
     Arena arena = {0};
