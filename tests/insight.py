@@ -84,6 +84,39 @@ def test_counters(kiln):
     check(second > 0, "second forms were counted")
 
 
+def fallbacks(errors):
+    """For each process that wrote --stats: ({operation: calls of the evaluator}, their sum as it is printed), in order."""
+    found, operations = [], {}
+    for name, number in re.findall(r"^(fallback \S+|fallbacks_executed) +(\d+)  ", errors, re.MULTILINE):
+        if name == "fallbacks_executed":
+            found.append((operations, int(number)))
+            operations = {}
+        else:
+            operations[name.split()[1]] = int(number)
+    return found
+
+
+def test_fallbacks(kiln):
+    """A program that adds with a rounding mode of the instruction's own, which no tier has code for, so often: as often the evaluator was
+    called, but for the rounds that the interpreter did. A child's calls are its own."""
+    program, rounds, of_child = kiln.program(support.ROOT / "tests/prog/fallbacks.c"), 300000, 700
+    in_second = 0
+    for options in (["--mode=none"], [], ALL_TIERS):
+        what = f"fallbacks {' '.join(options)}"
+        done = kiln("--stats", "--count", *options, program, rounds)
+        c, found = counters(done), fallbacks(done.errors)
+        in_second += c["insns_second"]
+        if check(len(found) == 1, f"{what}: listed once: {done.describe()}"):
+            operations, total = found[0]
+            check(operations == {"fadd": total}, f"{what}: {operations}, all {total}")
+            check(rounds - c["insns_interpreted"] <= total <= rounds, f"{what}: {total} of {rounds}, interpreted {c['insns_interpreted']}")
+    check(in_second > 0, "fallbacks: second forms take part")
+    plain = fallbacks(kiln("--stats", "--mode=none", program, rounds).errors)
+    check(plain == [({"fadd": rounds}, rounds)], f"fallbacks: counted without --count too: {plain}")
+    both = fallbacks(kiln("--stats", "--count", "--mode=none", program, rounds, of_child).errors)
+    check(both == [({"fadd": n}, n) for n in (of_child, rounds)], f"fallbacks: a child begins anew: {both}")
+
+
 # ---- names for perf ------------------------------------------------------------------------------------------------------------
 
 NAME = re.compile(r"kiln enter and leave|(count )?([\w.@$*]+(\+0x[0-9a-f]+)?|0x[0-9a-f]+)|trace \S+ \((O|6|straight), \d+ blocks?, (first|second) form\)")
@@ -283,6 +316,7 @@ def main():
             (folder / str(number)).mkdir()
             test(kiln, folder / str(number))
         test_counters(kiln)
+        test_fallbacks(kiln)
     print(f"{counts[True]} passed, {counts[False]} failed")
     return 1 if counts[False] else 0
 

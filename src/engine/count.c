@@ -60,4 +60,7 @@ void count_restart(Engine *engine) {
         for (uint32_t i = 0; trace->counted && i < trace->code.host.exit_count; i++)
             ((CountedExit *)trace->code.host.exits[i])->count = 0;
     engine->counters.interp_insns = engine->counters.recorded_insns = 0;
+    memset(engine->evaluated, 0, sizeof engine->evaluated);
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) memset(cpu_memory(cpu)->evaluated, 0, sizeof cpu_memory(cpu)->evaluated);
+    for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) memset(cpu_memory(cpu)->evaluated, 0, sizeof cpu_memory(cpu)->evaluated);
 }
