@@ -119,7 +119,7 @@ unsigned host_counter_bytes(void);
 void host_stop_counting_ends(const CodeMemory *memory, uint8_t *ends);
 // Writes code that counts `head` and goes on at `body`. NULL: no room.
 uint8_t *host_write_counter(const Host *host, CodeMemory *memory, const HeadRecord *head, const uint8_t *body);
-// Places the object of an optimizer's result at memory->code_next, aligned to a cache line, and behind it a patchable jump for each exit
+// Places the object of an optimizer's result at memory->code_next, and behind it a patchable jump for each exit
 // and its stub. out->exits are the records of the exits, in the result's order (`jump` is NULL for those that are never linked), its
 // fault table is that of the result. REASON_NONE, or why not (REASON_CACHE_FULL: no room, REASON_BAD_RESULT); nothing was taken then.
 Reason host_place_trace(Host *host, CodeMemory *memory, const TraceResult *result, Arena *scratch, HostCompiled *out);

@@ -20,7 +20,7 @@
 #include <string.h>
 #include "host/x86_64/emit.h"
 
-enum { CACHE_LINE = 64, SLOT_BYTES = 8, COUNTED_SLOT_BYTES = 16, STUB_BYTES = 16, MAX_SECTIONS = 256 };
+enum { CACHE_LINE = 64, CODE_ALIGNMENT = 16, SLOT_BYTES = 8, COUNTED_SLOT_BYTES = 16, STUB_BYTES = 16, MAX_SECTIONS = 256 };
 
 typedef struct Object {
     const uint8_t *data;
@@ -40,7 +40,7 @@ typedef struct Placing {
     CodeMemory *memory;
     const TraceResult *result;
     Object object;
-    uint8_t *start, *slots, *stubs;
+    uint8_t *line, *start, *slots, *stubs; // places are counted from the cache line in which it starts
     size_t size;
     ExitRecord **records;
     uint32_t *jumps; // by exit: how many relocations name it
@@ -80,9 +80,9 @@ static bool find_symbols(Object *o) {
     return false;
 }
 
-// Where copied sections go; *total: bytes of all of them.
-static bool lay_out(Object *o, size_t *total) {
-    size_t used = 0;
+// Where copied sections go, from `used` on; *end: behind all of them.
+static bool lay_out(Object *o, size_t used, size_t *end) {
+    const size_t start = used;
     for (unsigned i = 0; i < o->section_count; i++) {
         const Elf64_Shdr *section = &o->sections[i];
         o->place[i] = NOT_PLACED;
@@ -95,8 +95,8 @@ static bool lay_out(Object *o, size_t *total) {
         used += section->sh_size;
         if (used > INT32_MAX / 2) return false;
     }
-    *total = used;
-    return used > 0;
+    *end = used;
+    return used > start;
 }
 
 static const char *symbol_name(const Object *o, const Elf64_Sym *symbol) {
@@ -134,7 +134,7 @@ static const uint8_t *symbol_address(const Placing *p, uint64_t number) {
     if (symbol->st_shndx == SHN_UNDEF) return exit_address(p, symbol_name(o, symbol));
     if (symbol->st_shndx >= o->section_count || o->place[symbol->st_shndx] == NOT_PLACED) return NULL;
     if (symbol->st_value > o->sections[symbol->st_shndx].sh_size) return NULL;
-    return p->start + o->place[symbol->st_shndx] + symbol->st_value;
+    return p->line + o->place[symbol->st_shndx] + symbol->st_value;
 }
 
 // The exit that an undefined symbol names.
@@ -158,9 +158,9 @@ static bool relocate(const Placing *p, const Elf64_Shdr *target, uint32_t place,
     if ((type != R_X86_64_PC32 && type != R_X86_64_PLT32) || !symbol) return false;
     if (target->sh_size < 4 || relocation->r_offset > target->sh_size - 4) return false;
     if (relocation->r_addend != (int32_t)relocation->r_addend) return false;
-    uint8_t *at = p->start + place + relocation->r_offset;
+    uint8_t *at = p->line + place + relocation->r_offset;
     uint32_t exit = exit_of_symbol(p, symbol_number);
-    if (is_own_jump(p, exit, at, p->start + place, relocation->r_addend)) {
+    if (is_own_jump(p, exit, at, p->line + place, relocation->r_addend)) {
         record_set_jump(p->records[exit], at);
         symbol = record_stub(p->records[exit]);
     }
@@ -263,19 +263,23 @@ static bool copy_faults(const Placing *p, Arena *scratch, const uint8_t *code, H
 // ---- all of it ----------------------------------------------------------------------------------------------------------------
 static size_t round_up(size_t size, size_t unit) { return (size + unit - 1) & ~(unit - 1); }
 
+static void begin(Placing *p) {
+    p->start = (uint8_t *)round_up((uintptr_t)p->memory->code_next, CODE_ALIGNMENT);
+    p->line = p->start - (uintptr_t)p->start % CACHE_LINE;
+}
+
 static bool reserve(Placing *p, size_t sections) {
     size_t slot = slot_bytes(p), slots = round_up(sections, slot), stubs = slots + (size_t)p->result->exit_count * slot;
-    p->size = stubs + (size_t)p->result->exit_count * STUB_BYTES;
-    p->start = (uint8_t *)round_up((uintptr_t)p->memory->code_next, CACHE_LINE);
-    p->slots = p->start + slots;
-    p->stubs = p->start + stubs;
+    p->slots = p->line + slots;
+    p->stubs = p->line + stubs;
+    p->size = (size_t)(p->stubs - p->start) + (size_t)p->result->exit_count * STUB_BYTES;
     return p->start <= p->memory->code_end && p->size <= (size_t)(p->memory->code_end - p->start);
 }
 
 static void copy_sections(const Placing *p) {
     const Object *o = &p->object;
-    uint8_t *to = p->start + p->memory->write_delta;
-    memset(to, 0xcc, (size_t)(p->slots - p->start)); // int3 in the gaps
+    uint8_t *to = p->line + p->memory->write_delta;
+    memset(p->start + p->memory->write_delta, 0xcc, (size_t)(p->slots - p->start)); // int3 in the gaps
     for (unsigned i = 0; i < o->section_count; i++)
         if (o->place[i] != NOT_PLACED) memcpy(to + o->place[i], o->data + o->sections[i].sh_offset, o->sections[i].sh_size);
 }
@@ -283,7 +287,8 @@ static void copy_sections(const Placing *p) {
 static Reason place(Placing *p, Arena *scratch, HostCompiled *out) {
     size_t sections;
     Object *o = &p->object;
-    if (!find_sections(o) || !find_symbols(o) || !lay_out(o, &sections)) return REASON_BAD_RESULT;
+    begin(p);
+    if (!find_sections(o) || !find_symbols(o) || !lay_out(o, (size_t)(p->start - p->line), &sections)) return REASON_BAD_RESULT;
     if (!reserve(p, sections)) return REASON_CACHE_FULL;
     if (!write_exits(p, scratch)) return REASON_CACHE_FULL;
     copy_sections(p);
