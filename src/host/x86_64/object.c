@@ -8,7 +8,7 @@
 //   slot N   jmp stub N, or what the exit is linked to: redirected by one store of the displacement, which does not cross 8 bytes
 //   stub N   lea rax, [record N]; jmp exit
 //
-// Undefined symbols are kiln_exit_N (slot N; the stub itself where the exit is never linked), kiln_exit_indirect and kiln_exit_return.
+// Undefined symbols are kiln_exit_N (slot N; the stub itself where the exit is never linked nor counted), kiln_exit_indirect and kiln_exit_return.
 // Where one jump alone leads to an exit that may be linked, and can be redirected by itself, it does without the slot: a taken jump less,
 // which also leaves the processor's memory of past jumps to those that tell something. Where exits are counted all have their slot, of 16
 // bytes, in which an addition precedes the jump.
@@ -124,7 +124,8 @@ static const uint8_t *exit_address(const Placing *p, const char *name) {
     if (!strcmp(name, "kiln_exit_return")) return p->host->exit_return_stored;
     uint32_t number = exit_number(p, name);
     if (number == NO_EXIT) return NULL;
-    return can_be_linked(&p->result->exits[number]) ? p->slots + number * slot_bytes(p) : p->stubs + number * STUB_BYTES;
+    bool by_slot = can_be_linked(&p->result->exits[number]) || p->host->options->count;
+    return by_slot ? p->slots + number * slot_bytes(p) : p->stubs + number * STUB_BYTES;
 }
 
 static const uint8_t *symbol_address(const Placing *p, uint64_t number) {
