@@ -106,10 +106,17 @@ static void free_trace(Engine *engine, Trace *trace) {
     free(trace);
 }
 
-void trace_cache_reset(Engine *engine) {
+static void note_end(Engine *engine, const Trace *trace, Reason reason) {
+    engine->reasons[reason]++;
+    dump_trace_end(engine, trace, reason);
+    report_trace_end(engine, trace, reason);
+}
+
+void trace_cache_reset(Engine *engine, Reason reason) {
     TraceCache *cache = &engine->traces;
     for (Trace *trace = cache->oldest, *next; trace; trace = next) {
         next = trace->next;
+        if (trace->live) note_end(engine, trace, reason);
         free_trace(engine, trace);
     }
     cache->oldest = NULL;
@@ -131,9 +138,7 @@ void trace_retire(Engine *engine, Trace *trace, Reason reason) {
     if (!trace->live) return;
     Block *head = trace->head;
     out_of_use(trace);
-    engine->reasons[reason]++;
-    dump_trace_end(engine, trace, reason);
-    report_trace_end(engine, trace, reason);
+    note_end(engine, trace, reason);
     if (head->invalid) return;
     head_relink(engine, head);
     head_fail(engine, head, reason);
@@ -294,8 +299,7 @@ static void use(Engine *engine, Trace *trace, const CodeMemory *room, uint8_t *d
     list_blocks(trace);
     if (head->trace) {
         head->trace->live = false;
-        report_trace_end(engine, head->trace, REASON_REPLACED);
-        engine->reasons[REASON_REPLACED]++;
+        note_end(engine, head->trace, REASON_REPLACED);
     }
     trace->live = true;
     head->trace = trace;

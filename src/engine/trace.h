@@ -85,8 +85,8 @@ enum { TRACE_LINE = 64 };
 
 // `bytes` of code and as much data lie at memory->code, memory->data already.
 void trace_cache_init(TraceCache *cache);
-// Forgets all traces; the blocks go too.
-void trace_cache_reset(Engine *engine);
+// Forgets all traces, for that reason; the blocks go too.
+void trace_cache_reset(Engine *engine, Reason reason);
 const Trace *trace_at_host(const TraceCache *cache, const uint8_t *address);
 Trace *trace_by_id(const TraceCache *cache, uint64_t id);
 

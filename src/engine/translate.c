@@ -131,13 +131,13 @@ static void count(Engine *engine, const Block *block, const KirBlock *kir) {
     c->helper_calls_translated += block->host.helper_calls;
 }
 
-// With the lock held, by a thread that holds no block itself.
-static void flush(Engine *engine) {
+// With the lock held, by a thread that holds no block itself. `reason`: of what becomes of the traces.
+static void flush(Engine *engine, Reason reason) {
     world_stop(engine);
     engine->counters.code_flushes++;
     engine->epoch++;
     engine->block_epoch++;
-    if (engine->tracing) trace_cache_reset(engine);
+    if (engine->tracing) trace_cache_reset(engine, reason);
     block_table_reset(&engine->blocks);
     code_memory_reset(&engine->memory);
     arena_reset(&engine->kir);
@@ -152,7 +152,7 @@ static void flush(Engine *engine) {
 void engine_forget_code(Engine *engine) {
     if (!engine->memory.write_delta) return;
     code_memory_after_fork(&engine->memory, &engine->traces.memory);
-    flush(engine);
+    flush(engine, REASON_FLUSHED);
 }
 
 void engine_memory_is_shared(Engine *engine) {
@@ -160,7 +160,7 @@ void engine_memory_is_shared(Engine *engine) {
     if (!engine->memory_shared) {
         engine->memory_shared = true;
         host_memory_is_shared(engine->host);
-        if (engine->blocks.by_address->count) flush(engine);
+        if (engine->blocks.by_address->count) flush(engine, REASON_RETRACTED);
     }
     world_unlock(engine);
 }
@@ -177,7 +177,7 @@ void engine_faults_are_handled(Engine *engine) {
 static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, bool counts, unsigned *max_insns) {
     arena_reset(&engine->scratch);
     bool interpreted = engine->options.tier == TIER_INTERP;
-    if (engine->kir.size > MOST_KIR_BYTES) flush(engine);
+    if (engine->kir.size > MOST_KIR_BYTES) flush(engine, REASON_FLUSHED);
     KirBlock *kir = to_kir(engine, interpreted ? &engine->kir : &engine->scratch, pc, mode, *max_insns, true);
     if (interpreted) {
         Block *block = new_block(engine, kir);
@@ -187,7 +187,7 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, bool counts,
     HostCompiled compiled = {0};
     HeadRecord *counter = counts ? head_new_counter(engine) : NULL;
     if (!host_compile(engine->host, &engine->memory, kir, counter, &engine->scratch, &compiled)) {
-        if (!compiled.too_complex) flush(engine);
+        if (!compiled.too_complex) flush(engine, REASON_FLUSHED);
         else if (*max_insns > 1) *max_insns /= 2;
         else bug("the instruction at %#lx has no host code", (unsigned long)pc);
         return NULL;
