@@ -41,8 +41,9 @@ static bool fault_in_code(Cpu *cpu, int signal, const siginfo_t *info, void *uco
     const HostCompiled *host = code_at(cpu->engine, pc, &trace);
     if (!host) return false;
     const HostFault *fault = find_fault(host, (uint32_t)(pc - host->code));
-    // A trace that was made while nobody handled faults has no table: the process dies of it, where exactly is not known. In other
-    // traces it is an access that was proven safe, until another process took away the end of a file.
+    // A trace that was made while nobody handled faults has no table: the process dies of it, where exactly is not known, and also if another
+    // thread is just installing a handler. In other traces it is an access that was proven safe, until another process took away the end
+    // of a file.
     bool inexact = !fault && trace && trace->form == TRACE_SECOND;
     if (!fault && !inexact) return false;
     cpu->pc = fault ? fault->pc : trace->code.pc;
@@ -52,6 +53,7 @@ static bool fault_in_code(Cpu *cpu, int signal, const siginfo_t *info, void *uco
         cpu->fault.address = cpu->fault_address;
     } else {
         note_fault(cpu, signal, info, ucontext);
+        cpu->fault.deadly = inexact && (trace->made_under & TRACE_NO_FAULT_HANDLER);
     }
     host_leave_fault(cpu->engine->host, cpu, ucontext, fault, host->entries);
     return true;

@@ -429,6 +429,7 @@ fail:
 Trace *trace_make_second(Engine *engine, TracePlan plan, Counted *counted, const TraceResult *result, Reason *reason) {
     Trace *trace = new_trace(TRACE_SECOND, plan);
     trace->counted = counted;
+    trace->made_under = engine_assumptions(engine); // as its request's, or it would be stale
     size_t code = result->object_size + 64u * result->exit_count + 256, data = 256 + result->exit_count * sizeof(ExitRecord) * 2u;
     CodeMemory room;
     *reason = REASON_CACHE_FULL;

@@ -56,7 +56,8 @@ typedef struct Trace {
     uint64_t executions;  // rounds that these may have been
     uint32_t completed;   // per cent that came to the path's last exit
     uint32_t ops;         // KIR operations of the path
-    uint32_t asked_under; // assumptions
+    uint32_t asked_under; // assumptions of its request,
+    uint32_t made_under;  // and of a second form that came of one
     uint64_t made_ns;     // processor time of the program when it came into use
     HotPurchase purchase; // of the second form: a first form's is what it has asked for
     uint8_t looks;        // in vain, for an answer or for the chance to ask

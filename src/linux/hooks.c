@@ -98,6 +98,7 @@ static void on_fault(Cpu *cpu) {
     if (fault.signal == SIGSEGV && fault.code == SEGV_ACCERR && (m.prot & PROT_WRITE) && engine_write_fault(cpu, fault.address))
         return;
     signal_raise_fault(t, fault.signal, fault.code, fault.address);
+    t->fault_deadly = fault.deadly;
     signals_deliver(t);
 }
 

@@ -116,6 +116,7 @@ struct LinuxThread {
     volatile uint32_t signal_pending;
     CaughtSignal caught; // asynchronous: at most one
     CaughtSignal fault;  // raised by the guest's own instruction
+    bool fault_deadly;   // no handler is for it
     CaughtSignal own;    // sent by this thread to itself, not through the kernel
     uint64_t held_set;   // synchronous signals that someone sent while the guest blocks them ...
     siginfo_t held[5];   // ... in the order of held_signals[] (signal.c)

@@ -314,6 +314,7 @@ void signal_raise_fault(LinuxThread *t, int signal, int code, uint64_t address) 
     t->fault.info.si_signo = signal;
     t->fault.info.si_code = code;
     t->fault.info.si_addr = (void *)address;
+    t->fault_deadly = false;
     t->fault.signal = signal;
 }
 
@@ -465,7 +466,7 @@ static void deliver(LinuxThread *t, int signal, const siginfo_t *info, bool forc
     pthread_mutex_lock(&process->signal_lock);
     GuestSigaction action = process->actions[signal - 1];
     // A fault cannot wait nor be ignored.
-    if (forced && (action.handler == 1 || (t->blocked & signal_bit(signal)))) action.handler = 0;
+    if (forced && (action.handler == 1 || (t->blocked & signal_bit(signal)) || t->fault_deadly)) action.handler = 0;
     bool later = action.handler > 1 && !prepare_mask(t, signal, &action) && comes_again(info, forced);
     if (!later && action.handler > 1 && (action.flags & SA_RESETHAND)) {
         process->actions[signal - 1].handler = 0;

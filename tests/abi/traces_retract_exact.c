@@ -7,6 +7,7 @@
 //   unused      that has come, and has not run yet
 //   inside      another thread is in it: it knows of nothing, and the loop's pages are taken away under it
 //   signal      a signal interrupts the loop in it, and the handler of that one installs the other
+//   faulting    another thread is in it and faults at about the same time: it dies of that, or all is as with a handler
 //
 // From then on the handler must find all registers and memory as they are at that instruction of that round: not those of a form that was made
 // to die of a fault. The loop goes round and round over three rings, so it can run for long, and what everything is follows from the round.
@@ -79,7 +80,7 @@ enum { LOAD_STEP = 4, STORE_STEP = 10, ADD_STEP = 13 };
 static const uint64_t fault_step[] = {LOAD_STEP, STORE_STEP, ADD_STEP, LOAD_STEP}; // by Fault
 static const uint8_t compared[] = {T0, T1, T2, S0, S1, A0, A1, A2, A3, A4, A5, S2, S3, S4, S5, S6, T3, T4, T5, T6};
 
-static int patience_ms = 10;
+static int patience_ms = 10, attempts = 4;
 static const char *file;
 
 static uint64_t *ring[RINGS];
@@ -142,6 +143,8 @@ static volatile int seen, wrong;
 static volatile int first_wrong; // a register, 32 and more: floating point, 100: instruction, 101: address, 102: memory
 static int behind_end;           // a file
 
+static int fault_signal(void) { return fault == BUS ? SIGBUS : SIGSEGV; }
+
 static void note_wrong(int what) {
     if (!wrong++) first_wrong = what;
 }
@@ -180,7 +183,7 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
     uint64_t round = x[S0];
     State m = at_round(round);
     while (m.step < STEP_COUNT && loop_pcs[m.step] != x[0]) model_step(&m);
-    if (m.step != fault_step[fault] || signal != (fault == BUS ? SIGBUS : SIGSEGV)) note_wrong(100);
+    if (m.step != fault_step[fault] || signal != fault_signal()) note_wrong(100);
     if (info->si_addr != &ring[ring_of[fault]][round % WORDS]) note_wrong(101);
     for (unsigned i = 0; i < sizeof compared; i++)
         if (x[compared[i]] != m.x[compared[i]]) note_wrong(compared[i]);
@@ -194,13 +197,13 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
 static void install(void) {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     sigaddset(&action.sa_mask, SIGALRM);
-    sigaction(fault == BUS ? SIGBUS : SIGSEGV, &action, NULL);
+    sigaction(fault_signal(), &action, NULL);
     if (file) close(open(file, O_CREAT | O_WRONLY, 0600));
 }
 
 // ---- the moments -------------------------------------------------------------------------------------------------------------------------------
-typedef enum Moment { COMPILING, UNUSED, INSIDE, SIGNAL, MOMENTS } Moment;
-static const char *const moment_name[MOMENTS] = {"compiling", "unused", "inside", "signal"};
+typedef enum Moment { COMPILING, UNUSED, INSIDE, SIGNAL, FAULTING, MOMENTS } Moment;
+static const char *const moment_name[MOMENTS] = {"compiling", "unused", "inside", "signal", "faulting"};
 
 static void wait_with_calls(int milliseconds) {
     struct timespec start, now, brief = {0, 500000};
@@ -266,6 +269,20 @@ static bool beside(void) {
     return pthread_join(thread, &result) == 0 && !result;
 }
 
+// The thread faults at about the time at which the handler comes.
+static bool both_at_once(int delay) {
+    pthread_t thread;
+    void *result;
+    if (pthread_create(&thread, NULL, run_in_thread, NULL) != 0) return false;
+    wait_with_calls(patience_ms);
+    spoil(0);
+    for (volatile int i = 0; i < delay; i++) {}
+    install();
+    while (!seen) usleep(100);
+    over = 1;
+    return pthread_join(thread, &result) == 0 && !result;
+}
+
 enum { ALARMS = 3 };
 static void on_alarm(int signal) {
     if (spoiled) return;
@@ -284,28 +301,57 @@ static bool interrupted(void) {
     return good && seen == ALARMS;
 }
 
-static bool test(Moment moment, Fault of) {
-    fault = of;
+static void set_up(void) {
     behind_end = open("/proc/self/exe", O_RDONLY);
     for (int i = 0; i < RINGS; i++) ring[i] = mmap(0, RING, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     fill_loaded();
+}
+
+static int in_child(bool (*run)(int argument), int argument) {
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool good = run(argument);
+        fflush(stdout);
+        _exit(!good);
+    }
+    int status = -1;
+    return waitpid(pid, &status, 0) == pid ? status : -1;
+}
+
+static bool once_at_once(int delay) {
+    set_up();
+    bool good = both_at_once(delay);
+    if (wrong) printf("# %d wrong, first %d\n", wrong, first_wrong);
+    return good && !wrong && seen == 1;
+}
+
+// Either the fault came before the handler, and the process has died of it, or it is one for the handler.
+static bool at_once(void) {
+    int good = 0;
+    for (int i = 0; i < attempts; i++) {
+        int status = in_child(once_at_once, i * 40);
+        good += status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == fault_signal());
+    }
+    return good == attempts;
+}
+
+static bool test(Moment moment, Fault of) {
+    fault = of;
+    if (moment == FAULTING) return at_once();
+    set_up();
     bool good = moment == INSIDE ? beside() : moment == SIGNAL ? interrupted() : alone(moment);
     if (wrong) printf("# %d wrong, first %d\n", wrong, first_wrong);
     return good && !wrong && seen >= 2;
 }
 
+static Moment moment_in_child;
+static bool test_of(int of) { return test(moment_in_child, (Fault)of); }
 static bool test_in_child(Moment moment, Fault of) {
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        bool good = test(moment, of);
-        fflush(stdout);
-        _exit(!good);
-    }
-    int status = -1;
-    bool good = waitpid(pid, &status, 0) == pid && status == 0;
-    if (!good) printf("# %s, %s: status %#x\n", moment_name[moment], fault_name[of], (unsigned)status);
-    return good;
+    moment_in_child = moment;
+    int status = in_child(test_of, of);
+    if (status) printf("# %s, %s: status %#x\n", moment_name[moment], fault_name[of], (unsigned)status);
+    return status == 0;
 }
 
 static int index_in(const char *const *names, int count, const char *name) {
@@ -319,6 +365,7 @@ int main(int argc, char **argv) {
         Moment moment = (Moment)index_in(moment_name, MOMENTS, argv[1]);
         Fault of = (Fault)index_in(fault_name, FAULTS, argv[2]);
         patience_ms = atoi(argv[3]);
+        attempts = 16;
         file = argc > 4 ? argv[4] : NULL;
         CHECK(test(moment, of));
         return check_summary();
@@ -332,5 +379,6 @@ int main(int argc, char **argv) {
     CHECK(test_in_child(INSIDE, BUS));
     CHECK(test_in_child(SIGNAL, ATOMIC));
     CHECK(test_in_child(SIGNAL, BUS));
+    CHECK(test_in_child(FAULTING, LOAD));
     return check_summary();
 }
