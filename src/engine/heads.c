@@ -17,7 +17,7 @@
 
 void head_relink(Engine *engine, Block *block) {
     for (ExitRecord *record = block->incoming; record; record = record->next)
-        host_patch(&engine->memory, record_jump(record), block->entry);
+        host_patch(&engine->memory, record_jump(record), trace_entry_from(record, block));
 }
 
 // The engine's blocks alone: a trace has been entered through its head.

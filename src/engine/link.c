@@ -11,7 +11,7 @@ static void link_locked(Engine *engine, ExitRecord *record, Block *target) {
     record->linked = target;
     record->next = target->incoming;
     target->incoming = record;
-    host_patch(&engine->memory, record_jump(record), target->entry);
+    host_patch(&engine->memory, record_jump(record), trace_entry_from(record, target));
     engine->counters.links_patched++;
 }
 

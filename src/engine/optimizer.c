@@ -372,16 +372,32 @@ static uint64_t until_next_look(Trace *trace) {
     return us * ASSUMED_INSNS_PER_US / (trace->guest_insns * trace->rounds + 1);
 }
 
+static uint64_t scaled(uint64_t count, uint64_t by, uint64_t of) { return (uint64_t)((double)count * (double)by / (double)of); }
+
+// What a first form counts of itself costs as much as its better code gains, or more, so it counts what is seldom. For its first executions a
+// loop counts each time it is entered and each time it comes to its end; how the two are related is taken to stay so, and it goes on with
+// one of them: its ends, which are fewer, as it is unrolled there, and as a loop that goes round by several ways is entered again and again.
 void trace_arm(Engine *engine, Trace *trace) {
+    enum { SAMPLE = 10000 };
     uint64_t count = INT32_MAX, more = worth(engine, trace);
     bool never = engine->optimizer.absent || more == UINT64_MAX;
     if (never && (trace->wish == TRACE_NOT_ASKED || engine->optimizer.absent)) trace->wish = TRACE_REFUSED;
     if (trace->wish == TRACE_NOT_ASKED && more) count = more / trace->rounds + (more % trace->rounds != 0);
     else if (trace->wish != TRACE_REFUSED) count = until_next_look(trace);
     if (trace->wish == TRACE_REFUSED) trace_stop_counting(engine, trace);
+    else if (trace->by_rounds) count = scaled(count, trace->sample_ended, trace->sample_entered);
+    else if (!trace->sampled && trace->plan.loop == 0 && count > SAMPLE) count = SAMPLE;
     if (count < 1) count = 1;
     if (count > INT32_MAX) count = INT32_MAX;
     tallies_arm(current_cpu, trace->counter, (uint32_t)count);
+}
+
+static void note_executions(Trace *trace, const TraceTallies *tallies) {
+    uint64_t entered = tallies->armed, ended = tallies->ends;
+    if (trace->by_rounds) ended = entered, entered = scaled(ended, trace->sample_entered, trace->sample_ended);
+    else if (trace->sampled) ended = scaled(entered, trace->sample_ended, trace->sample_entered);
+    trace->entered += entered;
+    trace->ended += ended;
 }
 
 // It looks at what has run, not at the last few executions: of a loop that is entered once in a thousand rounds those may all have been left.
@@ -389,8 +405,7 @@ void trace_arm(Engine *engine, Trace *trace) {
 static void take_tallies(Engine *engine, Trace *trace) {
     TraceTallies *tallies = tallies_of(current_cpu, trace->counter);
     if ((int32_t)tallies->counter > 0) tallies->armed = tallies->ends = 0; // this thread had not been told
-    trace->entered += tallies->armed;
-    trace->ended += tallies->ends;
+    note_executions(trace, tallies);
     uint64_t left = trace->entered > trace->ended ? trace->entered - trace->ended : 0;
     trace->executions = trace->ended * trace->rounds + left * ((trace->rounds + 1) / 2);
     trace->completed = trace->entered ? (uint32_t)(trace->ended * 100 / trace->entered) : 100;
@@ -409,5 +424,7 @@ void trace_counted(Engine *engine, Trace *trace) {
         if (trace && trace->live && trace->wish == TRACE_NOT_ASKED && worth(engine, trace) == 0) ask(engine, trace);
     }
     if (trace) trace = still_there(engine, trace, id, epoch);
-    if (trace && trace->form == TRACE_FIRST) trace_arm(engine, trace);
+    if (!trace || trace->form != TRACE_FIRST) return;
+    if (trace->live && !trace->sampled && trace->entered) trace_end_sample(engine, trace);
+    trace_arm(engine, trace);
 }

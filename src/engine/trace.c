@@ -307,12 +307,35 @@ static void use(Engine *engine, Trace *trace, const CodeMemory *room, uint8_t *d
     head_relink(engine, head);
 }
 
-void trace_stop_counting(Engine *engine, Trace *trace) {
-    Block *head = trace->head;
-    if (!trace->live || trace->form != TRACE_FIRST) return;
-    head->entry = trace->code.host.code + host_counter_bytes();
+static void enter_behind_counter(Engine *engine, Trace *trace) {
+    trace->head->entry = trace->code.host.code + host_counter_bytes();
+    head_relink(engine, trace->head);
+}
+
+static void leave_ends(const Engine *engine, const Trace *trace) {
     if (!engine->threaded) host_stop_counting_ends(&engine->traces.memory, trace->code.host.ends);
-    head_relink(engine, head);
+}
+
+void trace_stop_counting(Engine *engine, Trace *trace) {
+    if (!trace->live || trace->form != TRACE_FIRST) return;
+    trace->by_rounds = false;
+    leave_ends(engine, trace);
+    enter_behind_counter(engine, trace);
+}
+
+void trace_end_sample(Engine *engine, Trace *trace) {
+    enum { SELDOM = 512 };
+    trace->sampled = true;
+    trace->sample_entered = trace->entered;
+    trace->sample_ended = trace->ended;
+    leave_ends(engine, trace);
+    trace->by_rounds = trace->plan.loop == 0 && trace->ended && trace->ended >= trace->entered / SELDOM;
+    if (trace->by_rounds) enter_behind_counter(engine, trace);
+}
+
+const uint8_t *trace_entry_from(const ExitRecord *record, const Block *target) {
+    const Trace *trace = target->trace;
+    return trace && trace->by_rounds && record->block == &trace->code ? trace->code.host.code : target->entry;
 }
 
 static void fill_path(HotPath *path, const TracePlan *plan) {

@@ -53,6 +53,10 @@ typedef struct Trace {
     uint32_t rounds;      // of a loop in one execution of the first form
     uint64_t entered;     // executions of the first form until counters left,
     uint64_t ended;       // and how many of them came to the path's last exit
+    bool sampled;         // both were counted for long enough, so that the latter follows from the former;
+    bool by_rounds;       // or a loop counts where it leads back to itself alone, and the former follows
+    uint64_t sample_entered;
+    uint64_t sample_ended;
     uint64_t executions;  // rounds that these may have been
     uint32_t completed;   // per cent that came to the path's last exit
     uint32_t ops;         // KIR operations of the path
@@ -148,6 +152,10 @@ Reason optimizer_ask(Engine *engine, uint64_t id, const TracePlan *plan, uint32_
 void optimizer_take(Engine *engine);
 // A first form that will not get a second one is entered behind its counter.
 void trace_stop_counting(Engine *engine, Trace *trace);
+// How many of its executions come to the end is taken to be known: a first form counts with one counter from now on.
+void trace_end_sample(Engine *engine, Trace *trace);
+// Where an exit that leads to the block goes to.
+const uint8_t *trace_entry_from(const ExitRecord *record, const Block *target);
 // Sets the counter of a first form to when it is to be looked at again.
 void trace_arm(Engine *engine, Trace *trace);
 // A first form is there: asks at once if it is to.
