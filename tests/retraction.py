@@ -29,7 +29,7 @@ OPTIONS = ["--hot=threshold=2", "--second-after=1000"]
 PATIENCE_MS = (60, 400, 2000)
 # program: (symbol of its loop, moments, ways to end the assumption)
 PROGRAMS = {
-    "traces_retract_private": ("loop", ["compiling", "unused", "inside"], ["mapping", "segment", "thread", "process"]),
+    "traces_retract_private": ("loop", ["compiling", "unused", "inside"], ["mapping", "segment", "thread", "process", "kernel"]),
     "traces_retract_exact": ("run_loop", ["compiling", "unused", "inside", "signal", "faulting"], ["load", "store", "atomic", "bus"]),
 }
 

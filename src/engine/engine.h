@@ -163,7 +163,7 @@ void engine_lock(Engine *engine);
 void engine_unlock(Engine *engine);
 // Until this is called, guest memory is taken to be private to one thread, and atomic operations are made of plain ones. To be
 // called on the guest thread, outside generated code, before memory becomes visible to another thread (CLONE_VM) or process (a
-// shared mapping that this one or another can write). Idempotent.
+// shared mapping that this one or another can write), or the kernel writes there between calls (asynchronous I/O). Idempotent.
 void engine_memory_is_shared(Engine *engine);
 // From now on registers must be exact at faults. To be called before the guest's handler of such a signal is installed. Idempotent.
 void engine_faults_are_handled(Engine *engine);

@@ -83,6 +83,7 @@ HANDLER(sys_close_range);
 HANDLER(sys_ppoll);
 HANDLER(sys_pselect6);
 HANDLER(sys_io_pgetevents);
+HANDLER(sys_io_setup);
 HANDLER(sys_epoll_ctl);
 HANDLER(sys_epoll_pwait);
 HANDLER(sys_epoll_pwait2);

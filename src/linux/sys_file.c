@@ -128,6 +128,12 @@ static long masked_call(LinuxThread *t, long number, const uint64_t args[6]) {
 long sys_pselect6(LinuxThread *t, const uint64_t args[6]) { return masked_call(t, SYS_pselect6, args); }
 long sys_io_pgetevents(LinuxThread *t, const uint64_t args[6]) { return masked_call(t, SYS_io_pgetevents, args); }
 
+// From now on the kernel may write to memory while the guest runs: what it reads, and a ring of events that can be read without a call.
+long sys_io_setup(LinuxThread *t, const uint64_t args[6]) {
+    engine_memory_is_shared(t->process->engine);
+    return host_syscall(SYS_io_setup, (long)args[0], (long)args[1], 0, 0, 0, 0);
+}
+
 // ---- epoll -------------------------------------------------------------------------------------------------------------
 
 // struct epoll_event of all guests; the host's has no padding.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 //
 // A loop that became hot in memory that nobody else sees, and the moment at which others come to see it: by a shared mapping in its place, by
-// a segment of System V in its place, by a thread, by a process that shares all memory.
+// a segment of System V in its place, by a thread, by a process that shares all memory; or the kernel, by asynchronous I/O.
 //
 //   compiling   the loop has just run often enough for its better form to be asked for
 //   unused      that has come, and has not run yet
 //   inside      a signal interrupts the loop in it, and the handler does it. (Another thread cannot be inside: it would be seen itself.)
 //
 // What a translator makes of the loop in private memory is visibly wrong afterwards: atomic additions that are none, and two loads of
-// one word made one. So the loop adds to a sum together with somebody else, and ends when two loads have differed.
+// one word made one. So the loop adds to a sum together with somebody else, and ends when two loads have differed. (The kernel does neither.)
 //
 // Without arguments: the moments with some of these each. With `MOMENT BY MILLISECONDS [FILE]`: one, with that long a wait for the
 // optimizer, and a file that is made when memory is shared (tests/retraction.py, which looks whether the moment was hit).
@@ -81,8 +81,8 @@ static int as_process(void *unused) {
     _exit(0);
 }
 
-typedef enum By { MAPPING, SEGMENT, THREAD, PROCESS, WAYS } By;
-static const char *const by_name[WAYS] = {"mapping", "segment", "thread", "process"};
+typedef enum By { MAPPING, SEGMENT, THREAD, PROCESS, KERNEL, WAYS } By;
+static const char *const by_name[WAYS] = {"mapping", "segment", "thread", "process", "kernel"};
 static pthread_t thread;
 static pid_t child;
 static char stack[64 << 10] __attribute__((aligned(16)));
@@ -92,7 +92,12 @@ static void fork_other(void) {
     if (child == 0) as_process(NULL);
 }
 
-static bool share(By by) {
+static bool share_with_kernel(void) {
+    unsigned long context = 0;
+    return syscall(SYS_io_setup, 1, &context) == 0 || errno == ENOSYS; // qemu has none
+}
+
+static bool share_with_other(By by) {
     Shared kept = *shared;
     if (by == PROCESS && (child = clone(as_process, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL)) < 0)
         by = MAPPING; // qemu has none
@@ -110,12 +115,18 @@ static bool share(By by) {
     } else if (by == THREAD && pthread_create(&thread, NULL, be_the_other, NULL) != 0) {
         return false;
     }
-    if (file) close(open(file, O_CREAT | O_WRONLY, 0600));
     meet();
     return child >= 0;
 }
 
+static bool share(By by) {
+    bool good = by == KERNEL ? share_with_kernel() : share_with_other(by);
+    if (file) close(open(file, O_CREAT | O_WRONLY, 0600));
+    return good;
+}
+
 static bool leave(By by) {
+    if (by == KERNEL) return true;
     shared->over = 1;
     if (by == THREAD) return pthread_join(thread, NULL) == 0;
     int status = -1;
@@ -128,14 +139,19 @@ static const char *const moment_name[MOMENTS] = {"compiling", "unused", "inside"
 
 static By handler_does;
 static volatile int handled;
-static void on_alarm(int signal) { handled = signal && share(handler_does) ? 1 : -1; }
+static void on_alarm(int signal) {
+    handled = signal && share(handler_does) ? 1 : -1;
+    shared->over = handler_does == KERNEL;
+}
 
 static uint64_t interrupted(By by) {
     struct itimerval timer = {{0, 0}, {patience_ms / 1000, patience_ms % 1000 * 1000}};
     handler_does = by;
     signal(SIGALRM, on_alarm);
     setitimer(ITIMER_REAL, &timer, NULL);
-    return loop(shared, 0, ROUNDS, true);
+    uint64_t rounds = loop(shared, 0, by == KERNEL ? UINT64_MAX : ROUNDS, by != KERNEL);
+    shared->over = 0;
+    return rounds;
 }
 
 static bool test(Moment moment, By by) {
@@ -148,14 +164,15 @@ static bool test(Moment moment, By by) {
         rounds = loop(shared, 0, WARM, false);
         if (moment == UNUSED) wait_with_calls(patience_ms);
         if (!share(by)) return false;
-        rounds += loop(shared, 0, ROUNDS, true);
+        rounds += loop(shared, 0, ROUNDS, by != KERNEL);
     }
     // By now the answer to what was asked for before has come, and another one under what holds now.
     wait_with_calls(patience_ms);
-    for (int i = 0; i < 3; i++) {
-        rounds += loop(shared, 0, ROUNDS, true);
-        if (i < 2) wait_with_calls(patience_ms);
+    for (int i = 0; i < 2; i++) {
+        rounds += loop(shared, 0, ROUNDS, false);
+        wait_with_calls(patience_ms);
     }
+    rounds += loop(shared, 0, ROUNDS, by != KERNEL);
     if (!leave(by)) return false;
     bool good = shared->sum == rounds + shared->rounds_of_other;
     if (!good) printf("# %lu of %lu additions\n", shared->sum, rounds + shared->rounds_of_other);
@@ -191,6 +208,7 @@ int main(int argc, char **argv) {
     CHECK(test_in_child(COMPILING, THREAD));
     CHECK(test_in_child(UNUSED, SEGMENT));
     CHECK(test_in_child(UNUSED, PROCESS));
+    CHECK(test_in_child(UNUSED, KERNEL));
     CHECK(test_in_child(INSIDE, MAPPING));
     CHECK(test_in_child(INSIDE, SEGMENT));
     CHECK(test_in_child(INSIDE, THREAD));
