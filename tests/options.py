@@ -328,6 +328,25 @@ def test_items(kiln):
     check("IN: " not in log("in_asm,cpu", "args", more=["-d", "strace"]), "the last -d counts")
 
 
+def test_unknown_symbols(kiln, folder):
+    file = folder / "heads"
+    file.write_text("main+4\n# of no file\nnobody+0x10  # here\nmain\nnobody2\n")
+
+    def warnings(*guest, options=()):
+        return re.findall(r"^kiln: warning: --annotate (.*), line (\d+): .* '(.*)'$", kiln(f"--annotate={file}", *options, guest=guest).errors, re.M)
+
+    unknown = [(str(file), "3", "nobody"), (str(file), "5", "nobody2")]
+    for options in ([], ["--mode=none"], ["--tier=interp"], ["--stats"]):
+        found = warnings("args", options=options)
+        check(found == unknown, f"--annotate {options}: unknown symbols are named: {found}")
+    for guest in (["fork"], ["exec"], ["fault"]):
+        found = warnings(*guest)
+        check(found == ([] if guest[0] == "exec" else unknown), f"--annotate and {guest}: {found}")
+    file.write_text("main\nmain+0x4\n")
+    done = kiln(f"--annotate={file}", guest=["args"])
+    check(done.status == 0 and not done.errors, f"--annotate: known symbols: {done.describe()}")
+
+
 def test_names(kiln, folder):
     link = folder / "kiln-riscv64"
     link.symlink_to(Path(kiln.kiln).resolve())
@@ -359,6 +378,7 @@ def main():
         test_guest_view(kiln)
         test_logs(kiln, Path(name))
         test_items(kiln)
+        test_unknown_symbols(kiln, Path(name))
         test_names(kiln, Path(name))
     print(f"{counts[True]} passed, {counts[False]} failed")
     return 1 if counts[False] else 0

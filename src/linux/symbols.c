@@ -163,3 +163,17 @@ const char *symbol_at(uint64_t pc, uint64_t *offset) {
     *offset = pc - bias - symbol->start;
     return symbol->name;
 }
+
+static bool has_symbol(const File *file, const char *name) {
+    for (size_t i = 0; i < file->count; i++)
+        if (!strcmp(file->symbols[i].name, name)) return true;
+    return false;
+}
+
+bool symbol_is_known(const char *name) {
+    bool known = false;
+    pthread_mutex_lock(&lock);
+    for (const File *file = files; file && !known; file = file->next) known = has_symbol(file, name);
+    pthread_mutex_unlock(&lock);
+    return known;
+}

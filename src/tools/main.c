@@ -20,13 +20,17 @@
 #include "linux/optimizer.h"
 #include "linux/own_fd.h"
 #include "linux/process.h"
+#include "linux/symbols.h"
 #include "linux/syscall.h"
 #include "tools/options.h"
 
 static const Guest *const guests[] = {&guest_riscv64, NULL};
 
-static int stats_fd = -1;       // where stderr led at the start: programs close it, or put other files in its place
-static const Options *reported; // with a report
+static int stderr_fd = -1; // where stderr led at the start: programs close it, or put other files in its place
+static bool with_stats;
+static const Options *reported;  // with a report
+static const Options *annotated; // with annotations,
+static pid_t annotated_process;  // of the process that the user has started
 
 // Signals wait: this takes a while, and the guest's handlers are Kiln's no more.
 static void write_report(LinuxProcess *process) {
@@ -45,17 +49,29 @@ static void write_report(LinuxProcess *process) {
 }
 
 static void write_stats(LinuxProcess *process) {
-    FILE *out = fdopen(stats_fd, "w");
+    FILE *out = fdopen(stderr_fd, "w");
     if (!out) return;
     engine_stats(process->engine, out);
     fflush(out);
 }
 
+// A symbol may come from a library that is loaded at any time, so only the end tells that there was none.
+static void name_unknown_symbols(const Options *options) {
+    const HotAnnotations *known = options->engine.annotations;
+    for (unsigned i = 0; i < known->count; i++) {
+        const HotAnnotation *a = &known->list[i];
+        if (a->symbol && !symbol_is_known(a->symbol))
+            dprintf(stderr_fd, "kiln: warning: --annotate %s, line %u: nothing that ran has a function '%s'\n",
+                    options->annotations, a->line, a->symbol);
+    }
+}
+
 static void at_exit(LinuxProcess *process) {
     if (reported) write_report(process);
+    if (annotated && getpid() == annotated_process) name_unknown_symbols(annotated);
     engine_write_out();
     FILE *log = engine_options(process->engine)->log;
-    if (stats_fd >= 0) write_stats(process);
+    if (with_stats) write_stats(process);
     if (log) fflush(log);
 }
 
@@ -114,10 +130,21 @@ static void open_log(Options *options) {
     }
 }
 
-static void open_stats(Options *options) {
-    options->engine.measure = true;
-    stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (stats_fd >= 0) own_fd_keep(&stats_fd);
+static void keep_stderr(void) {
+    stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (stderr_fd >= 0) own_fd_keep(&stderr_fd);
+}
+
+// What is said when the guest ends.
+static void prepare_end(Options *options) {
+    options->engine.measure = with_stats = options->stats;
+    if (options->report) reported = options;
+    if (options->annotations && !options->child) {
+        annotated = options;
+        annotated_process = getpid();
+    }
+    if (with_stats || annotated) keep_stderr();
+    process_at_exit = at_exit;
 }
 
 // The Linux layer's part of the options; the engine's part went to engine_new.
@@ -159,9 +186,7 @@ static int run(int argc, char **argv, char **envp) {
     if (!options_read_annotations(&options)) return EXIT_FAILURE;
     open_log(&options);
     fill_process(&process, &options, guest, argv);
-    if (options.stats) open_stats(&options);
-    if (options.report) reported = &options;
-    process_at_exit = at_exit;
+    prepare_end(&options);
     process.engine = engine_new(guest, &linux_hooks, &options.engine);
 
     ProcessStart program = {options.program, options.guest_argv, options_environment(&options, envp)};

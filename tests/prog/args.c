@@ -7,6 +7,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 int main(int argc, char **argv) {
@@ -56,6 +57,10 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "kill") == 0) {
         signal(atoi(argv[2]), SIG_DFL);
         raise(atoi(argv[2]));
+    } else if (strcmp(what, "fork") == 0) {
+        close(2);
+        if (fork() == 0) exit(0);
+        wait(NULL);
     } else if (strcmp(what, "fault") == 0) {
         *(volatile int *)8 = 1;
     }
