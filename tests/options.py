@@ -250,6 +250,10 @@ def test_refusals(kiln, folder):
         done = kiln(*options, guest=None)
         check(done.status == 1 and done.errors.startswith("kiln: ") and done.errors.count("\n") == 1,
               f"usage error of {options}: {done.describe()}")
+    for words, env in ((["--report="], {}), (["--opt-requests", ""], {}), (["--annotate="], {}), ([], {"KILN_REPORT": ""})):
+        done, name = kiln(*words, guest=["args"], env=env), (words or list(env))[0]
+        check(done.status == 1 and not done.output and done.errors == f"kiln: {name}: '' is not the name of a file or folder\n",
+              f"an empty name: {words} {env}: {done.describe()}")
     check(kiln("-cpu", "vax").status == 1, "unknown cpu model")
     check(kiln(folder / "missing", guest=None).status == 127, "missing program: 127")
     plain = folder / "plain"

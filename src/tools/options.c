@@ -348,6 +348,11 @@ static bool take_hot(const Source *source, const char *item, void *field) {
     return refuse(source, item, "NAME=VALUE of a parameter ('help' lists them)");
 }
 
+static bool take_path(const Source *source, const char *argument, const char **field) {
+    *field = argument;
+    return *argument || refuse(source, argument, "the name of a file or folder");
+}
+
 static bool take(const Source *source, const OptionRow *row, const char *argument) {
     void *field = (char *)source->options + row->offset;
     switch (row->kind) {
@@ -355,6 +360,7 @@ static bool take(const Source *source, const OptionRow *row, const char *argumen
     case OPTION_NUMBER_SET: *(unsigned *)field = row->value; return true;
     case OPTION_ACTION: *(OptionsAction *)field = (OptionsAction)row->value; return true;
     case OPTION_STRING: *(const char **)field = argument; return true;
+    case OPTION_PATH: return take_path(source, argument, field);
     case OPTION_SIZE: return take_size(source, argument, field);
     case OPTION_CPU:
         *(const char **)field = argument;

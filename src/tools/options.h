@@ -17,6 +17,7 @@ typedef enum OptionKind {
     OPTION_NUMBER_SET,     // unsigned = value
     OPTION_ACTION,         // OptionsAction = value
     OPTION_STRING,         // const char * = the argument
+    OPTION_PATH,           // the same, and not empty
     OPTION_SIZE,           // uint64_t, with suffix
     OPTION_CPU,            // const char *, or `help`
     OPTION_TIER,           // EngineTier, one of options_choices(kind); so the next three

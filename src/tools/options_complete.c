@@ -30,7 +30,9 @@ static bool has_values(const OptionRow *row) {
 }
 
 static bool wants_folder(const OptionRow *row) { return strcmp(row->argument, "PREFIX") == 0; }
-static bool wants_file(const OptionRow *row) { return strncmp(row->argument, "FILE", 4) == 0 || row->kind == OPTION_STRING; }
+static bool wants_file(const OptionRow *row) {
+    return strncmp(row->argument, "FILE", 4) == 0 || row->kind == OPTION_STRING || row->kind == OPTION_PATH;
+}
 
 // ---- bash ----------------------------------------------------------------------------------------------------------------
 
