@@ -68,6 +68,8 @@ def test_counters(kiln):
     for name in KERNELS:
         program = kiln.kernel(name)
         interpreted = counters(kiln("--tier=interp", "--stats", program, "1"))["interp_insns"]
+        c = counters(kiln("--tier=interp", "--stats", "--count", program, "1"))
+        check(c["insns_all"] == c["insns_interpreted"] == c["interp_insns"] == interpreted, f"{name}: the interpreter's own: {c}, {interpreted}")
         for options in ([], ALL_TIERS, [*ALL_TIERS, "--trace-cache=16K"], ["--mode=none"], ["--hot", "netplus=1", *ALL_TIERS]):
             what = f"{name} {' '.join(options)}"
             plain, counted = (kiln(*more, "--stats", *options, program, "1") for more in ([], ["--count"]))

@@ -273,11 +273,11 @@ static void put_profile(const Engine *engine, FILE *out) {
     Rows functions = {0}, blocks = {0};
     uint64_t offset;
     for (const Counted *c = engine->counted; c; c = c->next) {
-        if (c->tier != COUNT_BLOCKS) continue;
+        if (c->tier != COUNT_INTERPRETED && c->tier != COUNT_BLOCKS) continue;
         uint64_t insns = c->blocks[0].executed * c->insns[0];
         const char *symbol = insns && engine->hooks.symbol ? engine->hooks.symbol(c->pc, &offset) : NULL;
-        add_row(&functions, symbol, 0, COUNT_BLOCKS, insns, 0);
-        add_row(&blocks, NULL, c->pc, COUNT_BLOCKS, insns, c->blocks[0].executed);
+        add_row(&functions, symbol, 0, c->tier, insns, 0);
+        add_row(&blocks, NULL, c->pc, c->tier, insns, c->blocks[0].executed);
     }
     for (const ReportTrace *r = engine->report->traces; r; r = r->next) {
         CountTier tier = r->form == TRACE_FIRST ? COUNT_FIRST : COUNT_SECOND;

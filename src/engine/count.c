@@ -11,7 +11,9 @@ static Counted *new_counted(Engine *engine, CountTier tier, uint64_t pc, uint32_
     return engine->counted = counted;
 }
 
-Counted *count_block(Engine *engine, uint64_t pc) { return new_counted(engine, COUNT_BLOCKS, pc, 1); }
+Counted *count_block(Engine *engine, uint64_t pc) {
+    return new_counted(engine, engine->options.tier == TIER_INTERP ? COUNT_INTERPRETED : COUNT_BLOCKS, pc, 1);
+}
 
 Counted *count_trace(Engine *engine, const TracePlan *plan, CountTier tier) {
     Counted *counted = new_counted(engine, tier, plan->blocks[0]->pc, plan->count);
@@ -47,7 +49,7 @@ void count_by_tier(const Engine *engine, uint64_t insns[COUNT_TIERS]) {
     memset(insns, 0, COUNT_TIERS * sizeof *insns);
     insns[COUNT_INTERPRETED] = engine->counters.interp_insns + engine->counters.recorded_insns;
     for (const Counted *c = engine->counted; c; c = c->next)
-        for (uint32_t i = 0; i < c->count; i++)
+        for (uint32_t i = 0; i < c->count && c->tier != COUNT_INTERPRETED; i++) // those are in interp_insns
             insns[c->tier] += __atomic_load_n(&c->blocks[i].executed, __ATOMIC_RELAXED) * c->insns[i];
 }
 
