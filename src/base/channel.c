@@ -49,7 +49,7 @@ static ssize_t send_packet(int fd, const void *data, size_t size, int descriptor
     return sent;
 }
 
-static bool write_all(int fd, const uint8_t *data, size_t size) {
+bool write_all(int fd, const uint8_t *data, size_t size) {
     while (size) {
         ssize_t n = write(fd, data, size);
         if (n < 0 && errno == EINTR) continue;

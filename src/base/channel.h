@@ -45,4 +45,7 @@ typedef enum Token {
 bool token_put(int mailbox, Token token, int descriptor);
 Token token_look(int mailbox, bool take, int *descriptor);
 
+// To a file. False: errno says why, and a part of it may be there.
+bool write_all(int fd, const uint8_t *data, size_t size);
+
 #endif

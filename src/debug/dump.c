@@ -2,6 +2,7 @@
 #include "debug/dump.h"
 #include "debug/log.h"
 #include "engine/internal.h"
+#include "base/channel.h"
 #include "base/error.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -118,17 +119,6 @@ void log_item(const Engine *engine, uint32_t item, const char *format, ...) {
 }
 
 // ---- --opt-requests ----------------------------------------------------------------------------------------------------------
-static bool write_all(int fd, const uint8_t *bytes, size_t size) {
-    while (size) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
 bool dump_request(const Engine *engine, uint64_t id, const uint8_t *bytes, size_t size) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%d-%lu.request", engine->options.requests, (int)getpid(), (unsigned long)id);
