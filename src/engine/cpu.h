@@ -23,6 +23,8 @@ enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 16384, CPU_IBC_SECOND_LOG2 = 15, 
 enum { CPU_IBC_SECOND = 1 << CPU_IBC_SECOND_LOG2, CPU_IBC_ALL = 2 * CPU_IBC_ENTRIES + CPU_IBC_SECOND };
 // Each thread counts for itself what runs (cpu_tally): a number that several processors write to is slow, and counts would be lost.
 enum { CPU_TALLIES = 1 << 19 };
+// Of the cache: it names blocks that are gone. Of the tallies: they mean nothing any more.
+enum { CPU_STALE_IBC = 1, CPU_STALE_TALLIES = 2 };
 #define CPU_IBC_HASH 0x9e3779b1u // times the low half of the pc; the high bits of the product are the index
 
 // One entry of the indirect-branch cache: guest pc -> host code. Empty entries have pc = ~0 (never a guest pc).
@@ -69,8 +71,7 @@ typedef struct Cpu {
     int32_t tid;                        // of the host's thread that runs it, 0: it has not begun
     uint32_t inside;                    // this thread may hold addresses of blocks (engine/world.c)
     uint64_t ibc_used, ibc_second_used; // which 64ths of the cache hold entries: by pc, by hash
-    bool ibc_stale;                     // the cache names blocks that are gone; the thread empties it before it goes inside
-    bool tallies_stale;                 // nor do its tallies mean anything any more
+    uint8_t stale;                      // CPU_STALE_*: what the thread empties before it goes inside
     IbcEntry *ibc_real;
     uint32_t mode;   // guest mode flags, as Guest.mode computes them
     bool may_vanish; // a process that shares the memory and may be killed at any moment: it makes no traces

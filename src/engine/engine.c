@@ -72,14 +72,13 @@ Counters *engine_counters(Engine *engine) { return &engine->counters; }
 static void copy_state(Cpu *cpu, const Cpu *from) {
     IbcEntry *entries = cpu->ibc_real;
     uint64_t used = cpu->ibc_used, second_used = cpu->ibc_second_used;
-    bool stale = cpu->ibc_stale || cpu->mode != from->mode; // its entries are keyed by pc alone
-    bool tallies_stale = cpu->tallies_stale;
+    bool other_mode = cpu->mode != from->mode; // its entries are keyed by pc alone
+    uint8_t stale = cpu->stale | (other_mode ? CPU_STALE_IBC : 0);
     *cpu = *from;
     cpu->ibc_real = entries;
     cpu->ibc_used = used;
     cpu->ibc_second_used = second_used;
-    cpu->ibc_stale = stale;
-    cpu->tallies_stale = tallies_stale;
+    cpu->stale = stale;
 }
 
 Cpu *cpu_new(Engine *engine, const Cpu *from) {

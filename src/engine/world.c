@@ -42,9 +42,9 @@ static void clear_tallies(Cpu *cpu) {
 
 // Emptying the caches of threads that sleep is left to themselves: there may be thousands.
 static void freshen(Cpu *cpu) {
-    if (cpu->ibc_stale) clear_ibc(cpu);
-    if (cpu->tallies_stale) clear_tallies(cpu);
-    cpu->ibc_stale = cpu->tallies_stale = false;
+    if (cpu->stale & CPU_STALE_IBC) clear_ibc(cpu);
+    if (cpu->stale & CPU_STALE_TALLIES) clear_tallies(cpu);
+    cpu->stale = 0;
 }
 
 void world_enter(Cpu *cpu) {
@@ -140,26 +140,18 @@ void world_resume(Engine *engine) {
     futex_wake(&engine->stop);
 }
 
-void world_clear_caches(Engine *engine) {
-    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next)
-        if (cpu == current_cpu || !engine->threaded) clear_ibc(cpu);
-        else cpu->ibc_stale = true;
-    for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) cpu->ibc_stale = true;
+static void make_stale(Engine *engine, uint8_t what, const Cpu *but) {
+    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next) {
+        if (cpu != but) cpu->stale |= what;
+        if (cpu == current_cpu || !engine->threaded) freshen(cpu);
+    }
+    for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) cpu->stale |= what;
 }
 
-void world_clear_tallies(Engine *engine) {
-    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next)
-        if (cpu == current_cpu || !engine->threaded) clear_tallies(cpu);
-        else cpu->tallies_stale = true;
-    for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) cpu->tallies_stale = true;
-}
-
+void world_clear_caches(Engine *engine) { make_stale(engine, CPU_STALE_IBC, NULL); }
+void world_clear_tallies(Engine *engine) { make_stale(engine, CPU_STALE_TALLIES, NULL); }
 // The calling thread has lost the entries in question already (forget_block).
-void world_blocks_gone(Engine *engine) {
-    for (Cpu *cpu = engine->cpus; cpu; cpu = cpu->next)
-        if (cpu != current_cpu) cpu->ibc_stale = true;
-    for (Cpu *cpu = engine->spares; cpu; cpu = cpu->next) cpu->ibc_stale = true;
-}
+void world_blocks_gone(Engine *engine) { make_stale(engine, CPU_STALE_IBC, current_cpu); }
 
 // ---- the list of threads -----------------------------------------------------------------------------------------------------------
 // Cpus of threads that have ended are kept for the next ones, with what their caches of indirect targets hold: of a thread that runs for
