@@ -7,12 +7,11 @@
 // Calls: umount2 mount pivot_root chroot quotactl acct capget capset setresuid setresgid setreuid setregid setuid setgid
 // Calls: setfsuid setfsgid setsid sethostname setdomainname settimeofday adjtimex clock_adjtime add_key request_key keyctl
 // Calls: swapon swapoff get_mempolicy set_mempolicy mbind move_pages fanotify_init landlock_create_ruleset fsopen
-// Calls: open_tree sched_setscheduler sched_setparam sched_setattr unshare setns futex_waitv process_madvise
+// Calls: open_tree sched_setscheduler sched_setparam sched_setattr unshare setns process_madvise
 // Calls: syslog reboot delete_module ioprio_set name_to_handle_at open_by_handle_at kcmp getitimer
 #include "check.h"
 #include <linux/aio_abi.h>
 #include <linux/capability.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -135,23 +134,12 @@ static void scheduling(void) {
     CHECK(syscall(SYS_move_pages, 0, 1, &page, NULL, &place, 0) == 0 && place >= 0);
 }
 
-static void waiting_on_words(void) {
-    uint32_t word = 5;
-    struct futex_waitv wait = {.val = 6, .uaddr = (uint64_t)&word, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG};
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    CHECK(fails(syscall(SYS_futex_waitv, &wait, 1, 0, &ts, CLOCK_MONOTONIC), EAGAIN));
-    wait.val = 5;
-    CHECK(fails(syscall(SYS_futex_waitv, &wait, 1, 0, &ts, CLOCK_MONOTONIC), ETIMEDOUT));
-}
-
 int main(void) {
     temporary_enter();
     asynchronous();
     administration();
     rights();
     scheduling();
-    waiting_on_words();
     temporary_leave();
     return check_summary();
 }

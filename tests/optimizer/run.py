@@ -9,6 +9,7 @@ optimizer is started under a name of its own in each case, by which its processe
 import argparse
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,20 @@ class Cases:
             told = result.errors.count("cannot write the request")
             self.check(result.status == 0 and told == 1 and counter(result.errors, "traces_second"), "replays", f"{unwritable}: {result.describe()}")
 
+    def limited(self):
+        """Started under a limit that lets no process come into being: first forms alone, and the reason. Without the limit: second forms."""
+        if self.args.only and self.args.only not in "limited":
+            return
+        kiln, optimizer, program = (shutil.copy(file, self.folder) for file in (self.args.kiln, self.real, self.program))
+        user = ["setpriv", f"--reuid={20000 + os.getpid() % 40000}", "--clear-groups"] if os.getuid() == 0 else []  # of root no limit is asked
+        for options in (HYBRID, SYNC):
+            for limit, judge in (([], optimised), (["prlimit", "--nproc=1"], has("no-optimizer"))):
+                result = support.run([*user, *limit, kiln, f"--optimizer={optimizer}", "--stats", *options, program, "plain"], 150)
+                second, warned = counter(result.errors, "traces_second"), "kiln: " in result.errors
+                error = judge(reasons(result.errors), counter(result.errors, "requests"), second)
+                good = result.status == 0 and "ok " in result.output and "FAIL" not in result.output and not warned
+                self.check(good and not error and (not limit or not second), "limited", f"{limit}: {error} {result.describe()}")
+
 
 def has(*names):
     return lambda why, requests, second: "" if any(why.get(name) for name in names) else f"none of {names}: {why}"
@@ -214,6 +229,7 @@ def everything(cases):
     for what in ("plain", "forks", "cold-parent"):
         cases.case("stopped", what, HYBRID)
     cases.replays()
+    cases.limited()
     for kind in ("good", "slow", "killed", "missing"):
         for what in ("other-threads-wait", "reaper", "first-process", "claiming-child", "claiming-thread"):
             cases.case(kind, what, HYBRID)
