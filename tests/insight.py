@@ -86,6 +86,31 @@ def test_counters(kiln):
     check(second > 0, "second forms were counted")
 
 
+def test_trace_limit(kiln):
+    """So many forms are made and no more, first and second: the first lines of `-d trace` without a limit, where the program waits."""
+    program = kiln.kernel("strings")
+    for mode in ("--mode=hybrid-sync", "--mode=hybrid", "--mode=block"):
+        words = ["-d", "trace", "--stats", mode, *support.SOON, "--second-after=0" if mode == "--mode=block" else "--second-after=20"]
+
+        def forms(*more):
+            done = kiln(*words, *more, program, "1")
+            return done, re.findall(r"^trace (\d+) (first|second) +(\S+)", done.errors, re.MULTILINE)
+
+        free, without = forms()
+        check(len(without) > 10, f"{mode}: {len(without)} forms without a limit")
+        if mode != "--mode=hybrid":
+            check({form for _, form, _ in without} == {"first", "second"}, f"{mode}: both forms")
+        for limit in (0, 1, 2, 3, 7):
+            done, made = forms(f"--trace-limit={limit}")
+            c, what = counters(done), f"{mode} --trace-limit={limit}"
+            check(done.same == free.same, f"{what}: changes nothing: {done.describe()}")
+            check(c["traces_first"] + c["traces_second"] == len(made) <= limit, f"{what}: {made}")
+            check(c.get("reason trace-limit", 0) > 0, f"{what}: the reason is counted")
+            check_sums(c, what)
+            if mode != "--mode=hybrid":
+                check(made == without[:limit], f"{what}: {made} are not {without[:limit]}")
+
+
 def fallbacks(errors):
     """For each process that wrote --stats: ({operation: calls of the evaluator}, their sum as it is printed), in order."""
     found, operations = [], {}
@@ -318,6 +343,7 @@ def main():
             (folder / str(number)).mkdir()
             test(kiln, folder / str(number))
         test_counters(kiln)
+        test_trace_limit(kiln)
         test_fallbacks(kiln)
     print(f"{counts[True]} passed, {counts[False]} failed")
     return 1 if counts[False] else 0

@@ -65,7 +65,7 @@ typedef struct EngineOptions {
     EngineTier tier;
     EngineMode mode;
     HotParams hot;
-    unsigned trace_limit;              // so many traces are made and no more; 0: no limit
+    unsigned trace_limit;              // so many forms of traces are made, first and second, and no more
     size_t trace_cache;                // bytes of code
     bool trace_cache_stop;             // no more traces when it is full
     int64_t second_after;              // a trace asks for its second form after so many executions; -1: when it pays

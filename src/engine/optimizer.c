@@ -175,7 +175,9 @@ static void take_result(Engine *engine, const TraceResult *result) {
     engine->optimizer.spent_ns += result->compile_ns;
     if (trace && reason == REASON_NONE)
         hot_cost_measured(&engine->compile_cost, &engine->options.hot, trace->ops, result->compile_ns);
-    if (trace && reason == REASON_NONE && !is_stale(engine, trace)) {
+    if (reason == REASON_NONE && (!trace || is_stale(engine, trace))) reason = REASON_STALE;
+    if (reason == REASON_NONE && trace_limit_reached(engine)) reason = REASON_TRACE_LIMIT;
+    if (reason == REASON_NONE) {
         dump_trace_text(engine, trace, result);
         report_text(engine, result);
         trace->wish = TRACE_REFUSED; // should the new one be evicted first, this one is out of use anyway
@@ -188,8 +190,6 @@ static void take_result(Engine *engine, const TraceResult *result) {
             return;
         }
         trace = trace_by_id(&engine->traces, result->id); // room was made: it may be gone
-    } else if (reason == REASON_NONE) {
-        reason = REASON_STALE;
     }
     engine->reasons[reason]++;
     engine->counters.requests_failed++;
@@ -335,6 +335,12 @@ static void note_purchase(Engine *engine, Trace *trace) {
 }
 
 static void ask(Engine *engine, Trace *trace) {
+    if (trace_limit_reached(engine)) {
+        engine->reasons[REASON_TRACE_LIMIT]++;
+        report_refused(engine, trace->id, REASON_TRACE_LIMIT);
+        trace->wish = TRACE_REFUSED;
+        return;
+    }
     if (!within_budget(engine, trace)) {
         engine->reasons[REASON_BUDGET]++;
         return;

@@ -184,10 +184,6 @@ static bool all_valid(const Recording *r) {
     return true;
 }
 
-static bool limit_reached(const Engine *engine) {
-    return engine->options.trace_limit && engine->traces.made >= engine->options.trace_limit;
-}
-
 // A function that calls itself is no loop: each round has a frame of its own, and there are few of them.
 static bool closes_by_call(const Recording *r, const HotPath *path) {
     const KirBlock *last = r->kir[index_of(r, path->blocks[path->count - 1])];
@@ -207,7 +203,7 @@ static void make(Recording *r, HotPath *path) {
     hot_state_to_head(&head->hot.state);
     if (hot_head_given_up(&head->hot, &engine->options.hot)) return;
     if (path->cut != REASON_NONE) engine->reasons[path->cut]++;
-    if (limit_reached(engine)) {
+    if (trace_limit_reached(engine)) {
         engine->reasons[REASON_TRACE_LIMIT]++;
         return;
     }

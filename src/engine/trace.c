@@ -40,6 +40,8 @@ Trace *trace_by_id(const TraceCache *cache, uint64_t id) {
     return NULL;
 }
 
+bool trace_limit_reached(const Engine *engine) { return engine->traces.made >= engine->options.trace_limit; }
+
 void trace_plan_free(TracePlan *plan) {
     free(plan->blocks);
     *plan = (TracePlan){.loop = -1};

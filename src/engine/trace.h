@@ -94,6 +94,8 @@ void trace_cache_init(TraceCache *cache);
 void trace_cache_reset(Engine *engine, Reason reason);
 const Trace *trace_at_host(const TraceCache *cache, const uint8_t *address);
 Trace *trace_by_id(const TraceCache *cache, uint64_t id);
+// No form of any trace is made any more (EngineOptions.trace_limit). To be asked before the next two are called.
+bool trace_limit_reached(const Engine *engine);
 
 // Makes the first form and puts it into use. Takes over the plan. NULL and *reason if not.
 Trace *trace_make_first(Engine *engine, TracePlan plan, Reason *reason);

@@ -209,6 +209,10 @@ static Block *translate(Engine *engine, uint64_t pc, uint32_t mode, bool counts,
 
 // Mode block: a trace of its own for each.
 static void trace_of_block(Engine *engine, Block *block) {
+    if (trace_limit_reached(engine)) {
+        engine->reasons[REASON_TRACE_LIMIT]++;
+        return;
+    }
     hot_state_to_head(&block->hot.state);
     hot_state_change(&block->hot.state, HOT_TRACE_HEAD, HOT_OPTIMIZED);
     TracePlan plan = {.blocks = malloc(sizeof *plan.blocks), .count = 1, .path = 1, .loop = -1};

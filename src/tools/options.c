@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -550,6 +551,7 @@ int options_parse(Options *options, int argc, char **argv, const Guest *const *g
     *options = (Options){.engine = {.tier = TIER_FAST,
                                     .mode = ENGINE_HYBRID,
                                     .hot = hot_params_default(),
+                                    .trace_limit = UINT_MAX,
                                     .second_after = -1,
                                     .trace_cache = DEFAULT_TRACE_CACHE}};
     if (argc > 0) options->guest_name = guest_of_name(argv[0]);
