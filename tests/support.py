@@ -50,6 +50,7 @@ SUITE_WAYS = {
     "musl": (["fast", "interp"], ["fast", "interp", "soon", "sync"]),
     "csmith": (["fast", "interp", "sync"], [way for way in WAYS if not way.endswith("at-once")]),
     "debian": (["fast", "interp"], [way for way in WAYS if not way.endswith("at-once")]),
+    "runtimes": (["fast", "interp"], ["fast", "interp", "none", "block", "sync", "soon", "slow", "tiny", "tiniest", "exact", "shared"]),
     "flow": ([way for way in WAYS if not way.endswith("at-once")], list(WAYS)),  # in turn, or each program in all
 }
 

@@ -3,7 +3,7 @@
 """Language runtimes of Debian's riscv64 port (scripts/fetch-runtimes) under kiln: threads, signals, faults, compilers that make code
 while it runs, child processes.
 
-    tests/runtimes/run.py --kiln PATH [--times 3] [--tier fast|interp] [--mode MODE] [--way kiln|qemu] [--summary FILE] [--list] [NAME...]
+    tests/runtimes/run.py --kiln PATH [--times 3] [--tier WAY] [--mode MODE] [--way kiln|qemu] [--summary FILE] [--list] [NAME...]
 
 A case is a program RUNTIME/NAME.* and RUNTIME/NAME.out, what it must print. Each case runs --times times, as races do not
 lose each time. Programs say more of themselves in comments `kiln: WORD...`:
@@ -11,7 +11,7 @@ lose each time. Programs say more of themselves in comments `kiln: WORD...`:
     timeout=SECONDS   its limit (120)
     each=A,B          is several cases: it runs with each of these as its argument
     anew              the compiler makes it anew, from a text that it has not seen, for each run (else once)
-    interp            is small enough for the interpreter
+    interp            is small enough for the interpreter, and for all ways but the usual one
 
 --summary writes how often each case ran, how often it failed and what it took (`make soak`: 100 times each). --seconds ends a run
 early; the summary then shows the smaller numbers."""
@@ -107,7 +107,7 @@ class Runner:
         """Runs a command of the guest in the folder `work`."""
         places = {"root": root, "source": source, "folder": folder, "name": case.source.stem}
         words = [word.format(**places) for word in command]
-        prefix = ["qemu-riscv64"] if self.args.way == "qemu" else [self.args.kiln, f"--tier={tier}", *self.args.mode]
+        prefix = ["qemu-riscv64"] if self.args.way == "qemu" else support.ways(self.args.kiln, [tier], self.args.mode)[tier]
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(work), "TMPDIR": str(work), "LC_ALL": "C.UTF-8", "TZ": "UTC",
                        **RUNTIMES[case.runtime].environment}
         return support.run([*prefix, "-L", root, *words], timeout, cwd=work, extra_env=environment)
@@ -180,7 +180,7 @@ def summary(args, cases, passed, failed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kiln", type=Path, default=ROOT / "build/kiln")
-    parser.add_argument("--tier", choices=support.TIERS, default="fast")
+    parser.add_argument("--tier", choices=support.WAYS, default="fast", help="or another way of support.WAYS")
     parser.add_argument("--mode", type=lambda mode: [f"--mode={mode}"], default=[], help="of kiln; its default else")
     parser.add_argument("--way", choices=("kiln", "qemu"), default="kiln")
     parser.add_argument("--jobs", type=int, default=2)
@@ -192,11 +192,11 @@ def main():
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and Python's own tests would inherit that
     args.kiln = args.kiln.absolute()
-    args.patience = 10 if args.tier == "interp" else 1
+    args.patience = 1 if args.tier == "fast" else 10
     args.end = time.monotonic() + (args.seconds or 0)
     args.revision = support.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], 20).output.strip() or "an unknown revision"
     cases = [case for case in all_cases() if not args.names or any((case.name + "/").startswith(name + "/") for name in args.names)]
-    if args.tier == "interp":
+    if args.tier != "fast":
         cases = [case for case in cases if "interp" in case.words]
     if args.list:
         print(*(case.name for case in cases), sep="\n")
