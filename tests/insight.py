@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -301,7 +302,36 @@ def test_report(kiln, folder, keep):
     check(done.status == 0 and "/none/x.html" in done.errors, "a report that cannot be written is a warning")
     done = kiln("--report", "/dev/full", program, "1")
     check(done.status == 0 and done.errors.count("--report /dev/full: ") == 1, f"a report on a full disk is a warning: {done.describe()}")
+    test_report_files(kiln, several, folder / "files")
     look_at(path, d, folder, keep)
+
+
+def test_report_files(kiln, program, folder):
+    """A report that cannot be completed leaves an older one as it was, and nothing else; one that can takes its place."""
+    folder.mkdir()
+    path, other, link, pipe = (folder / name for name in ("page.html", "other.html", "link.html", "pipe"))
+
+    def report(to, *words):
+        done = kiln("--report", to, program, *words)
+        failed = done.errors.count(f"kiln: warning: --report {to}: ")
+        check(done.status == 0 and failed == ("small" in words) == done.errors.count("\n"), f"--report {to} {words}: {done.describe()}")
+        return sorted(p.name for p in folder.iterdir())
+
+    check(report(path, "small") == [], "no room for a report: no file is left")
+    path.write_text("older")
+    path.chmod(0o640)
+    check(report(path, "small") == ["page.html"] and path.read_text() == "older", "no room for a report: the older one stays")
+    check(report(path) == ["page.html"] and "</html>" in path.read_text(encoding="latin-1"), "a report takes an older one's place")
+    check(path.stat().st_mode & 0o777 == 0o640, "and who may read it stays")
+    link.symlink_to(other)
+    check(report(link) == ["link.html", "other.html", "page.html"] and link.is_symlink() and other.stat().st_size > 10000, "through a link")
+    os.link(other, folder / "same.html")
+    report(other, "small")
+    check((folder / "same.html").stat().st_size == other.stat().st_size == 8192, "a file with two names is written in place")
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+    report(pipe)
+    check(b"</html>" in reader.communicate(timeout=60)[0] and pipe.is_fifo(), "into a pipe")
 
 
 def look_at(path, d, folder, keep):

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include "base/error.h"
@@ -32,6 +33,44 @@ static const Options *reported;  // with a report
 static const Options *annotated; // with annotations,
 static pid_t annotated_process;  // of the process that the user has started
 
+// ---- what is said at the end ---------------------------------------------------------------------------------------------
+
+// By another file that takes its name. Not what is more than its contents: a device, a pipe, a link, somebody else's file.
+static bool is_replaceable(const char *name, const struct stat *file) {
+    return S_ISREG(file->st_mode) && file->st_nlink == 1 && file->st_uid == geteuid() && access(name, W_OK) == 0;
+}
+
+// NULL: it is to be written in place, or errno says that there is no room.
+static FILE *open_beside(const char *name, char **beside) {
+    struct stat old;
+    bool there = lstat(name, &old) == 0, replaceable = there ? is_replaceable(name, &old) : errno == ENOENT;
+    *beside = NULL;
+    errno = 0;
+    if (!replaceable || asprintf(beside, "%s.%d", name, (int)getpid()) < 0) return NULL;
+    int fd = open(*beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0 && (!there || fchmod(fd, old.st_mode & 07777) == 0)) return fdopen(fd, "w");
+    int error = errno;
+    if (fd >= 0) close(fd), unlink(*beside);
+    free(*beside);
+    *beside = NULL;
+    errno = error;
+    return NULL;
+}
+
+// An older report goes when the new one is complete, not when a full disk has cut that off.
+static void write_report_to(LinuxProcess *process, const char *name) {
+    char *beside;
+    FILE *out = open_beside(name, &beside);
+    if (!out && errno != ENOSPC && errno != EDQUOT) out = fopen(name, "we");
+    if (out) engine_report(process->engine, out, reported->guest_argv);
+    bool cut = out && ferror(out); // a full disk, met long before the end
+    bool good = out && fclose(out) == 0 && (cut || !beside || rename(beside, name) == 0);
+    if (!good) warning("--report %s: %s", name, strerror(errno));
+    else if (cut) warning("--report %s: not all of it could be written", name);
+    if (beside && (cut || !good)) unlink(beside);
+    free(beside);
+}
+
 // Signals wait: this takes a while, and the guest's handlers are Kiln's no more.
 static void write_report(LinuxProcess *process) {
     bool each = strstr(reported->report, "%d");
@@ -40,11 +79,7 @@ static void write_report(LinuxProcess *process) {
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
     char *name = options_file_name(reported->report);
-    FILE *out = fopen(name, "we");
-    if (out) engine_report(process->engine, out, reported->guest_argv);
-    bool cut = out && ferror(out); // a full disk, met long before the end
-    if (!out || fclose(out) != 0) warning("--report %s: %s", name, strerror(errno));
-    else if (cut) warning("--report %s: not all of it could be written", name);
+    write_report_to(process, name);
     free(name);
 }
 

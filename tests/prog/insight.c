@@ -3,10 +3,12 @@
 // For tests/insight.py: a loop that gets hot, in a child, and in the program that this one becomes. Words are done in order:
 //   work   the loop        fork   in the child the loop, then the end; the parent waits
 //   exec PROGRAM ...       becomes it
+//   small                  no file may become longer than 8 KiB from now on, as on a full disk
 // Prints its process id whenever it has worked.
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +29,7 @@ int main(int argc, char **argv) {
     report();
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "work")) report();
+        else if (!strcmp(argv[i], "small")) setrlimit(RLIMIT_FSIZE, &(struct rlimit){8192, RLIM_INFINITY});
         else if (!strcmp(argv[i], "fork")) {
             int status;
             if (!fork()) {
