@@ -254,6 +254,12 @@ def test_refusals(kiln, folder):
         done, name = kiln(*words, guest=["args"], env=env), (words or list(env))[0]
         check(done.status == 1 and not done.output and done.errors == f"kiln: {name}: '' is not the name of a file or folder\n",
               f"an empty name: {words} {env}: {done.describe()}")
+    for size in ("0", "1", "16383", "65M", "1G", "1T", "16k1", "x", ""):
+        done = kiln(f"--trace-cache={size}", guest=["args"])
+        check(done.status == 1 and not done.output and re.fullmatch(rf"kiln: --trace-cache={size}: '{size}' is not a size from 16k to 64M.*k, M or G.*\n", done.errors),
+              f"--trace-cache={size}: {done.describe()}")
+    for size in ("16k", "16384", "20001", "0x5000", "64M", "65536K"):
+        check(kiln("--trace-cache", size, guest=["args"]).status == 0, f"--trace-cache {size}")
     check(kiln("-cpu", "vax").status == 1, "unknown cpu model")
     check(kiln(folder / "missing", guest=None).status == 127, "missing program: 127")
     plain = folder / "plain"

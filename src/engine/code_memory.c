@@ -14,8 +14,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-// Code may have this much, and the data it refers to as much again; where memory is limited, a tenth of what there is.
-enum { MOST = 64 << 20, LEAST = 1 << 20, SHARE = 10 };
+// Code may have ENGINE_MOST_CODE, and the data it refers to as much again; where memory is limited, a tenth of what there is.
+enum { LEAST = 1 << 20, SHARE = 10 };
 
 static size_t size_within(int resource, size_t size) {
     struct rlimit limit;
@@ -52,7 +52,7 @@ static size_t code_bytes(const CodeMemory *memory, const CodeMemory *traces) {
 }
 
 void code_memory_init(CodeMemory *memory, CodeMemory *traces, size_t trace_bytes) {
-    size_t size = size_within(RLIMIT_DATA, size_within(RLIMIT_AS, MOST));
+    size_t size = size_within(RLIMIT_DATA, size_within(RLIMIT_AS, ENGINE_MOST_CODE));
     if (trace_bytes > size) trace_bytes = size;
     uint8_t *start = reserve(2 * (size + trace_bytes));
     memory->code = start;

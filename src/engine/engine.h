@@ -61,12 +61,15 @@ typedef struct LogRange {
     uint64_t first, last;
 } LogRange;
 
+// Bytes of code: blocks have the most where memory is not limited, traces what trace_cache says.
+enum { ENGINE_LEAST_TRACE_CACHE = 16 << 10, ENGINE_MOST_CODE = 64 << 20 };
+
 typedef struct EngineOptions {
     EngineTier tier;
     EngineMode mode;
     HotParams hot;
     unsigned trace_limit;              // so many forms of traces are made, first and second, and no more
-    size_t trace_cache;                // bytes of code
+    size_t trace_cache;                // bytes of code, ENGINE_LEAST_TRACE_CACHE to ENGINE_MOST_CODE
     bool trace_cache_stop;             // no more traces when it is full
     int64_t second_after;              // a trace asks for its second form after so many executions; -1: when it pays
     uint32_t optimizer_options;        // TRACE_WANT_TEXT ... (ir/request.h)

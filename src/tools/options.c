@@ -60,7 +60,7 @@ enum { SILENT_LOG_ITEMS = 2 };
 
 // ---- one option ---------------------------------------------------------------------------------------------------------
 
-enum { DEFAULT_TRACE_CACHE = 16 << 20, LEAST_TRACE_CACHE = 16 << 10 };
+enum { DEFAULT_TRACE_CACHE = 16 << 20 };
 
 // What is being read, for messages: "-cpu" or "KILN_CPU".
 typedef struct Source {
@@ -180,8 +180,17 @@ static bool read_size(const char *text, uint64_t *size) {
 
 static bool take_size(const Source *source, const char *argument, uint64_t *size) {
     uint64_t value;
-    if (!read_size(argument, &value) || value == 0) return refuse(source, argument, "a size");
+    if (!read_size(argument, &value) || value == 0)
+        return refuse(source, argument, "a size: a number above 0, with suffix k, M or G or without");
     *size = value;
+    return true;
+}
+
+static bool take_trace_cache(const Source *source, const char *argument, size_t *size) {
+    uint64_t value;
+    if (!read_size(argument, &value) || value < ENGINE_LEAST_TRACE_CACHE || value > ENGINE_MOST_CODE)
+        return refuse(source, argument, "a size from 16k to 64M: a number with suffix k, M or G or without");
+    *size = (value + 4095) & ~(size_t)4095;
     return true;
 }
 
@@ -363,6 +372,7 @@ static bool take(const Source *source, const OptionRow *row, const char *argumen
     case OPTION_STRING: *(const char **)field = argument; return true;
     case OPTION_PATH: return take_path(source, argument, field);
     case OPTION_SIZE: return take_size(source, argument, field);
+    case OPTION_TRACE_CACHE: return take_trace_cache(source, argument, field);
     case OPTION_CPU:
         *(const char **)field = argument;
         if (strcmp(argument, "help") == 0) source->options->action = OPTIONS_LIST_CPUS;
@@ -531,8 +541,6 @@ static void conclude(Options *options) {
     options->engine.child = options->child;
     if (options->report) conclude_report(options);
     if (options->engine.requests) conclude_requests(options);
-    if (options->engine.trace_cache < LEAST_TRACE_CACHE) options->engine.trace_cache = LEAST_TRACE_CACHE;
-    options->engine.trace_cache = (options->engine.trace_cache + 4095) & ~(size_t)4095;
     if (options->strace) options->engine.log_mask |= ENGINE_LOG_STRACE;
     if (options->log_items & LOG_NOCHAIN) options->engine.no_link = true;
     if (options->child) options->gdb = NULL; // a variable's: one debugger, one program

@@ -19,6 +19,7 @@ typedef enum OptionKind {
     OPTION_STRING,         // const char * = the argument
     OPTION_PATH,           // the same, and not empty
     OPTION_SIZE,           // uint64_t, with suffix
+    OPTION_TRACE_CACHE,    // the same, as EngineOptions.trace_cache may be
     OPTION_CPU,            // const char *, or `help`
     OPTION_TIER,           // EngineTier, one of options_choices(kind); so the next three
     OPTION_MODE,           // EngineMode
