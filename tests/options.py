@@ -27,8 +27,8 @@ class Kiln:
     def __init__(self, kiln, program):
         self.kiln, self.program = kiln, program
 
-    def __call__(self, *options, guest=(), env=None):
-        return support.run([self.kiln, *options, *([self.program, *guest] if guest is not None else [])], 30, extra_env=env)
+    def __call__(self, *options, guest=(), env=None, cwd=None):
+        return support.run([self.kiln, *options, *([self.program, *guest] if guest is not None else [])], 30, extra_env=env, cwd=cwd)
 
 
 def test_information(kiln):
@@ -260,6 +260,17 @@ def test_refusals(kiln, folder):
               f"--trace-cache={size}: {done.describe()}")
     for size in ("16k", "16384", "20001", "0x5000", "64M", "65536K"):
         check(kiln("--trace-cache", size, guest=["args"]).status == 0, f"--trace-cache {size}")
+    file = folder / "a-file"
+    file.write_text("")
+    closed = folder / "closed"
+    closed.mkdir(mode=0o555)
+    for requests, why in ((folder / "missing", "No such file or directory"), (file, "Not a directory"), ("/dev/null", "Not a directory"),
+                          *([] if os.access(closed, os.W_OK) else [(closed, "Permission denied")])):
+        for words in forms(["--opt-requests"], requests):
+            done = kiln(*words, guest=["args"])
+            check(done.status == 1 and not done.output and done.errors == f"kiln: --opt-requests {requests}: {why}\n", f"{words}: {done.describe()}")
+    done = kiln("--opt-requests", folder.name, guest=["exec", "args"], cwd=folder.parent)
+    check(done.status == 0 and not done.errors, f"--opt-requests of a folder: {done.describe()}")
     check(kiln("-cpu", "vax").status == 1, "unknown cpu model")
     check(kiln(folder / "missing", guest=None).status == 127, "missing program: 127")
     plain = folder / "plain"

@@ -218,7 +218,7 @@ static int run(int argc, char **argv, char **envp) {
     const Guest *guest = choose_guest(&options);
     if (!options_cpu_features(&options, guest, &options.engine.features)) return EXIT_FAILURE;
     options.engine.guard_code |= guest->coherent_code;
-    if (!options_read_annotations(&options)) return EXIT_FAILURE;
+    if (!options_read_annotations(&options) || !options_check_requests(&options)) return EXIT_FAILURE;
     open_log(&options);
     fill_process(&process, &options, guest, argv);
     prepare_end(&options);

@@ -627,6 +627,17 @@ bool options_read_annotations(Options *options) {
     return good;
 }
 
+// Other programs may have another root directory, and the user has been told already.
+bool options_check_requests(const Options *options) {
+    char *inside;
+    if (!options->engine.requests || options->child) return true;
+    if (asprintf(&inside, "%s/.", options->engine.requests) < 0) fatal("out of memory (options)");
+    bool good = faccessat(AT_FDCWD, inside, W_OK | X_OK, AT_EACCESS) == 0;
+    if (!good) fprintf(stderr, "kiln: --opt-requests %s: %s\n", options->engine.requests, strerror(errno));
+    free(inside);
+    return good;
+}
+
 char **options_environment(const Options *options, char **host_environment) {
     size_t count = 0;
     while (host_environment[count]) count++;

@@ -130,6 +130,8 @@ bool options_open_log(Options *options);
 const OptionChoice *options_choices(OptionKind kind);
 // Reads the file of known loop heads, if there is one. False: a message on stderr names the line.
 bool options_read_annotations(Options *options);
+// Requests to the optimizer can be written down, if they are to be. False: a message on stderr says why not.
+bool options_check_requests(const Options *options);
 // The features of the chosen model of `guest` with the changes behind its name. False: a message on stderr names what is wrong.
 bool options_cpu_features(const Options *options, const Guest *guest, uint64_t *features);
 
