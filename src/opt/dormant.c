@@ -31,7 +31,9 @@ static void
 sleep_until_needed(int argc, char **argv, char **envp) {
     (void)envp;
     struct pollfd hub = {.fd = hub_of(argc, argv), .events = POLLIN};
-    if (hub.fd < 0) return;
+    int type;
+    socklen_t size = sizeof type;
+    if (hub.fd < 0 || syscall(SYS_getsockopt, hub.fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return; // main says what is wrong
     long ready;
     do ready = syscall(SYS_poll, &hub, 1, -1);
     while (ready < 0);

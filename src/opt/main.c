@@ -4,9 +4,11 @@
 //
 //   kiln-opt --serve FD [--threads=N]     serves guest processes; FD is the hub (base/channel.h)
 //   kiln-opt --request FILE [--text]      does one request that was written to a file
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include "base/error.h"
 #include "opt/compiler.h"
 #include "opt/serve.h"
@@ -42,6 +44,14 @@ static const char *file_name(const char *value) {
     return value;
 }
 
+// As dormant.c looks at it.
+static int hub(const char *text) {
+    int fd = (int)number(text, 1 << 20), type;
+    socklen_t size = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) fatal("kiln-opt: --serve %d: %s", fd, strerror(errno));
+    return fd;
+}
+
 static unsigned threads(const char *text) {
     unsigned value = number(text, OPTIMIZER_MOST_THREADS);
     if (!value) fatal("kiln-opt: no request is served by 0 threads");
@@ -52,7 +62,7 @@ static Arguments parse(int argc, char **argv) {
     Arguments a = {.hub = -1, .threads = 1};
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(arg, "--serve")) a.hub = (int)number(value, 1 << 20), i++;
+        if (!strcmp(arg, "--serve")) a.hub = hub(value), i++;
         else if (!strcmp(arg, "--request")) a.request = file_name(value), i++;
         else if (!strncmp(arg, "--threads=", 10)) a.threads = threads(arg + 10);
         else if (!strncmp(arg, "--delay=", 8)) a.delay = number(arg + 8, 100000); // for tests
@@ -68,7 +78,7 @@ static Arguments parse(int argc, char **argv) {
 
 static uint8_t *read_file(const char *path, size_t *size) {
     FILE *file = fopen(path, "rb");
-    if (!file) fatal("cannot open %s", path);
+    if (!file) fatal("cannot open %s: %s", path, strerror(errno));
     uint8_t *data = NULL;
     size_t used = 0, capacity = 0, n;
     do {
@@ -77,6 +87,7 @@ static uint8_t *read_file(const char *path, size_t *size) {
         n = fread(data + used, 1, capacity - used, file);
         used += n;
     } while (n);
+    if (ferror(file)) fatal("cannot read %s: %s", path, strerror(errno)); // a folder can be opened
     fclose(file);
     *size = used;
     return data;

@@ -156,7 +156,10 @@ class Cases:
             (folder / text).write_bytes(files[0].read_bytes()[:size])
             done = support.run([self.real, "--request", folder / text], 60)
             self.check(done.status == 126 and "is not a request" in done.errors, "replays", f"{text}: {done.describe()}")
-        for words, said in ((["--request"], "needs the name"), (["--request", folder / "missing"], "cannot open"), (["--threads=0"], "0 threads")):
+        wrong = ((["--request"], "needs the name"), (["--request", folder / "missing"], "cannot open"), (["--threads=0"], "0 threads"),
+                 (["--request", folder], "Is a directory"), (["--serve", "99"], "--serve 99: Bad file descriptor"),
+                 (["--serve", "0"], "--serve 0: Socket operation on non-socket"), (["--threads=2", "--serve", "0"], "non-socket"))
+        for words, said in wrong:
             done = support.run([self.real, *words], 60)
             self.check(done.status == 126 and said in done.errors, "replays", f"{words}: {done.describe()}")
         for unwritable in ("/proc", "/dev/null", folder / "missing"):
