@@ -18,8 +18,9 @@
 
 // The indirect-branch cache has CPU_IBC_ENTRIES entries for jumps and calls, and as many behind them for returns, both by the low bits of
 // the pc. Behind these lie CPU_IBC_SECOND entries by a hash of it, for targets that had to share a place: they are looked at before
-// generated code is left, and what is found there goes back to its place. A program without such targets touches none of them.
-enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 16384, CPU_IBC_SECOND_LOG2 = 15, GUEST_STATE_MAX = 2048 };
+// generated code is left, and what is found there goes back to its place. A program without such targets touches none of them. At first only
+// CPU_IBC_FEW of each half are used: targets lie scattered over a program, and each touches a page of its own in a larger table.
+enum { CPU_SPILL_SLOTS = 64, CPU_IBC_ENTRIES = 16384, CPU_IBC_FEW = 4096, CPU_IBC_SECOND_LOG2 = 15, GUEST_STATE_MAX = 2048 };
 enum { CPU_IBC_SECOND = 1 << CPU_IBC_SECOND_LOG2, CPU_IBC_ALL = 2 * CPU_IBC_ENTRIES + CPU_IBC_SECOND };
 // Each thread counts for itself what runs (cpu_tally): a number that several processors write to is slow, and counts would be lost.
 enum { CPU_TALLIES = 1 << 19 };
@@ -51,6 +52,7 @@ typedef struct Cpu {
     uint64_t pc;            // guest pc; right whenever generated code is not running
     IbcEntry *ibc;          // `ibc_real`, or the engine's empty one while the thread is asked to stop
     uint32_t poll;          // not 0: leave at the next poll
+    uint32_t ibc_mask;      // which bits of a pc are its place in the cache of indirect targets
     uint32_t guest_mxcsr;   // the guest's floating-point environment while not in generated code
     uint32_t host_mxcsr;    // the default one
     uint64_t entry_rsp;     // host stack pointer inside the entry stub
@@ -70,6 +72,7 @@ typedef struct Cpu {
     struct Cpu *next;                   // in the engine's list of threads
     int32_t tid;                        // of the host's thread that runs it, 0: it has not begun
     uint32_t inside;                    // this thread may hold addresses of blocks (engine/world.c)
+    uint32_t ibc_fills;                 // while few entries are used
     uint64_t ibc_used, ibc_second_used; // which 64ths of the cache hold entries: by pc, by hash
     uint8_t stale;                      // CPU_STALE_*: what the thread empties before it goes inside
     IbcEntry *ibc_real;

@@ -72,12 +72,15 @@ Counters *engine_counters(Engine *engine) { return &engine->counters; }
 static void copy_state(Cpu *cpu, const Cpu *from) {
     IbcEntry *entries = cpu->ibc_real;
     uint64_t used = cpu->ibc_used, second_used = cpu->ibc_second_used;
+    uint32_t mask = cpu->ibc_mask, fills = cpu->ibc_fills;
     bool other_mode = cpu->mode != from->mode; // its entries are keyed by pc alone
     uint8_t stale = cpu->stale | (other_mode ? CPU_STALE_IBC : 0);
     *cpu = *from;
     cpu->ibc_real = entries;
     cpu->ibc_used = used;
     cpu->ibc_second_used = second_used;
+    cpu->ibc_mask = mask;
+    cpu->ibc_fills = fills;
     cpu->stale = stale;
 }
 
@@ -93,6 +96,7 @@ Cpu *cpu_new(Engine *engine, const Cpu *from) {
     if (from) copy_state(cpu, from);
     cpu->engine = engine;
     cpu->ibc = cpu->ibc_real;
+    if (!cpu->ibc_mask) use_few_entries(cpu);
     cpu->poll = 0;
     cpu->exiting = cpu->may_vanish = false;
     cpu->raised = -1;

@@ -154,5 +154,7 @@ enum { IBC_PART = 2 * CPU_IBC_ENTRIES / 64, IBC_SECOND_PART = CPU_IBC_SECOND / 6
 // Zeroed entries match the pc 0 and nothing else, and 0 is looked up in the first entry of each part: these get a pc that no
 // guest has, so that a jump to 0 misses as it must. Everything else may stay untouched zero pages.
 void guard_ibc(IbcEntry *entries);
+// For a new cache.
+void use_few_entries(Cpu *cpu);
 
 #endif

@@ -36,11 +36,20 @@ void unlink_incoming(Engine *engine, Block *block) {
 }
 
 // ---- the cache of indirect targets ------------------------------------------------------------------------------------------
-// Where a pc stands in the half for jumps; its place in the half for returns is CPU_IBC_ENTRIES further on.
-static size_t index_by_pc(const Engine *engine, uint64_t pc) {
-    unsigned shift = engine->guest->min_insn_bytes == 4 ? 2 : 1;
-    return pc >> shift & (CPU_IBC_ENTRIES - 1);
+static unsigned step_log2(const Engine *engine) { return engine->guest->min_insn_bytes == 4 ? 2 : 1; }
+
+static void use_entries(Cpu *cpu, uint32_t count) { cpu->ibc_mask = (count - 1) << step_log2(cpu->engine); }
+
+void use_few_entries(Cpu *cpu) { use_entries(cpu, CPU_IBC_FEW); }
+
+// A cache that has many entries is never one of few again: what stands at its place among few is not looked up any more, by nobody.
+static void use_more_entries(Cpu *cpu) {
+    enum { MANY = 1000 };
+    if (cpu->ibc_fills <= MANY && ++cpu->ibc_fills > MANY) use_entries(cpu, CPU_IBC_ENTRIES);
 }
+
+// Where a pc stands in the half for jumps; its place in the half for returns is CPU_IBC_ENTRIES further on.
+static size_t index_by_pc(const Cpu *cpu, uint64_t pc) { return ((uint32_t)pc & cpu->ibc_mask) >> step_log2(cpu->engine); }
 
 static size_t index_by_hash(uint64_t pc) {
     return ((uint32_t)pc * CPU_IBC_HASH >> (32 - CPU_IBC_SECOND_LOG2)) + 2 * CPU_IBC_ENTRIES;
@@ -69,7 +78,8 @@ static void fill(Cpu *cpu, size_t index, uint64_t pc, const void *code) {
 }
 
 void remember_target(Cpu *cpu, const Block *target, bool is_return) {
-    size_t index = index_by_pc(cpu->engine, target->pc) + (is_return ? CPU_IBC_ENTRIES : 0);
+    use_more_entries(cpu);
+    size_t index = index_by_pc(cpu, target->pc) + (is_return ? CPU_IBC_ENTRIES : 0);
     const IbcEntry other = cpu->ibc_real[index];
     fill(cpu, index, target->pc, target->entry);
     if (!other.code || other.pc == ~0ull || other.pc == target->pc) return;
@@ -81,22 +91,22 @@ void remember_target(Cpu *cpu, const Block *target, bool is_return) {
 }
 
 // What a thread's own cache says of one pc.
-static void places_of(const Engine *engine, uint64_t pc, size_t places[3]) {
-    places[0] = index_by_pc(engine, pc);
+static void places_of(const Cpu *cpu, uint64_t pc, size_t places[3]) {
+    places[0] = index_by_pc(cpu, pc);
     places[1] = places[0] + CPU_IBC_ENTRIES;
     places[2] = index_by_hash(pc);
 }
 
 void forget_target(Cpu *cpu, uint64_t pc) {
     size_t places[3];
-    places_of(cpu->engine, pc, places);
+    places_of(cpu, pc, places);
     for (int i = 0; i < 3; i++)
         if (cpu->ibc_real[places[i]].pc == pc) cpu->ibc_real[places[i]].pc = ~0ull;
 }
 
 void refresh_target(Cpu *cpu, const Block *block) {
     size_t places[3];
-    places_of(cpu->engine, block->pc, places);
+    places_of(cpu, block->pc, places);
     for (int i = 0; i < 3; i++)
         if (cpu->ibc_real[places[i]].pc == block->pc) cpu->ibc_real[places[i]].code = (void *)(uintptr_t)block->entry;
 }

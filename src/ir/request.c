@@ -12,7 +12,7 @@
 enum {
     REQUEST_MAGIC = 0x3152544b, // "KTR1"
     RESULT_MAGIC = 0x3153544b,  // "KTS1"
-    VERSION = 1 << 16 | KIR_OP_COUNT,
+    VERSION = 2 << 16 | KIR_OP_COUNT,
     MAX_GLOBALS = 256,
     MAX_HELPERS = 4096,
     MAX_OFFSET = 1 << 20,
@@ -74,7 +74,7 @@ static void get_helpers(Reader *r, KirWorld *world) {
 
 // In the order of the struct.
 static void put_layout(Writer *w, const TraceLayout *l) {
-    const int32_t offsets[] = {l->bias,        l->cpu,        l->pc,        l->ibc,           l->poll,
+    const int32_t offsets[] = {l->bias,        l->cpu,        l->pc,        l->ibc,           l->ibc_mask, l->poll,
                                l->guest_mxcsr, l->host_mxcsr, l->functions, l->fault_address, l->args};
     for (unsigned i = 0; i < sizeof offsets / sizeof *offsets; i++) put_u32(w, (uint32_t)offsets[i]);
     put_u32(w, l->ibc_entries);
@@ -85,7 +85,7 @@ static void put_layout(Writer *w, const TraceLayout *l) {
 }
 
 static void get_layout(Reader *r, TraceLayout *l) {
-    int32_t *const offsets[] = {&l->bias,        &l->cpu,        &l->pc,        &l->ibc,           &l->poll,
+    int32_t *const offsets[] = {&l->bias,        &l->cpu,        &l->pc,        &l->ibc,           &l->ibc_mask, &l->poll,
                                 &l->guest_mxcsr, &l->host_mxcsr, &l->functions, &l->fault_address, &l->args};
     for (unsigned i = 0; i < sizeof offsets / sizeof *offsets; i++) {
         *offsets[i] = (int32_t)get_u32(r);

@@ -50,10 +50,11 @@ enum {
 typedef struct TraceLayout {
     int32_t bias; // base - address of the guest's state: a global's home is at its offset - bias
     int32_t cpu;  // address of the cpu structure (what helpers get as their first argument) relative to base: negative
-    int32_t pc, ibc, poll, guest_mxcsr, host_mxcsr, functions, fault_address, args; // args: four KirValue, the last one the result
-    uint32_t ibc_entries;                                                           // the entries for returns lie behind these
+    int32_t pc, ibc, ibc_mask, poll, guest_mxcsr, host_mxcsr, functions, fault_address;
+    int32_t args;                       // four KirValue, the last one the result
+    uint32_t ibc_entries;               // the entries for returns lie behind these
     uint32_t ibc_entry_bytes, ibc_code; // size of an entry {pc, ..., code}; offset of `code` in it
-    uint32_t pc_shift;                  // index of an entry: pc >> pc_shift, modulo ibc_entries
+    uint32_t pc_shift;                  // index of an entry: (pc & what lies at ibc_mask) >> pc_shift
     uint32_t evaluator;                 // number of kir_eval's entry in `functions`: void (cpu, const EvalRecord *)
 } TraceLayout;
 

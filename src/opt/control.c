@@ -207,8 +207,10 @@ static void leave_indirect(Lower *l, LLVMValueRef pc, KirJumpHint hint) {
     store_dirty(l, &l->dirty, false);
     LLVMValueRef cache = load_cpu(l, l->ptr, layout->ibc, "ibc");
     LLVMSetVolatile(cache, true);
-    LLVMValueRef index = LLVMBuildLShr(l->builder, pc, const_int(l, KIR_I64, layout->pc_shift), "");
-    index = LLVMBuildAnd(l->builder, index, const_int(l, KIR_I64, layout->ibc_entries - 1), "");
+    LLVMValueRef mask = load_cpu(l, llvm_type(l, KIR_I32), layout->ibc_mask, "ibc_mask");
+    LLVMSetVolatile(mask, true);
+    LLVMValueRef index = LLVMBuildAnd(l->builder, pc, LLVMBuildZExt(l->builder, mask, i64, ""), "");
+    index = LLVMBuildLShr(l->builder, index, const_int(l, KIR_I64, layout->pc_shift), "");
     index = LLVMBuildMul(l->builder, index, const_int(l, KIR_I64, layout->ibc_entry_bytes), "");
     if (hint == KIR_JUMP_RETURN) {
         uint64_t part = (uint64_t)layout->ibc_entries * layout->ibc_entry_bytes;

@@ -147,6 +147,7 @@ static const TraceLayout layout = {
     .cpu = -(int32_t)offsetof(Cpu, guest),
     .pc = FROM_GUEST(pc),
     .ibc = FROM_GUEST(ibc),
+    .ibc_mask = FROM_GUEST(ibc_mask),
     .poll = FROM_GUEST(poll),
     .guest_mxcsr = FROM_GUEST(guest_mxcsr),
     .host_mxcsr = FROM_GUEST(host_mxcsr),

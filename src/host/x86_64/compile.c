@@ -227,7 +227,7 @@ static void look_up_target(Code *c, const Host *host, KirJumpHint hint, uint64_t
     if (counted) count_at(c, R10, counted + offsetof(KirCount, left_indirectly));
     unsigned step_log2 = host->guest->min_insn_bytes == 4 ? 2 : 1;
     x_mov_rr(c, 0, R10, RAX);
-    x_alu_ri(c, X_AND, 0, R10, (CPU_IBC_ENTRIES - 1) << step_log2);
+    x_alu_rm(c, X_AND, 0, R10, CPU_MEM(ibc_mask));
     x_mov_rm(c, 1, RBX, CPU_MEM(ibc));
     int32_t part = hint == KIR_JUMP_RETURN ? CPU_IBC_ENTRIES * (int32_t)sizeof(IbcEntry) : 0;
     unsigned scale = 4 - step_log2;

@@ -331,6 +331,7 @@ void host_describe(const Host *host, TraceRequest *request) {
         .cpu = -(int32_t)offsetof(Cpu, guest) - CPU_BIAS,
         .pc = FROM_BASE(pc),
         .ibc = FROM_BASE(ibc),
+        .ibc_mask = FROM_BASE(ibc_mask),
         .poll = FROM_BASE(poll),
         .guest_mxcsr = FROM_BASE(guest_mxcsr),
         .host_mxcsr = FROM_BASE(host_mxcsr),

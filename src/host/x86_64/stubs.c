@@ -60,7 +60,7 @@ static void write_enter(Code *c, Host *host) {
 static void find_place(Code *c, const Host *host, unsigned place, unsigned cache, bool is_return) {
     unsigned step_log2 = host->guest->min_insn_bytes == 4 ? 2 : 1;
     x_mov_rr(c, 0, place, RAX);
-    x_alu_ri(c, X_AND, 0, place, (CPU_IBC_ENTRIES - 1) << step_log2);
+    x_alu_rm(c, X_AND, 0, place, CPU_MEM(ibc_mask));
     x_lea(c, 1, place, mem_index(cache, place, 4 - step_log2, is_return ? CPU_IBC_ENTRIES * (int32_t)sizeof(IbcEntry) : 0));
 }
 
