@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/rseq.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -150,11 +151,22 @@ WITHOUT_THREAD_LOCALS static void unmap_between(uint64_t start, uint64_t end) {
     if (start < end) host_syscall(SYS_munmap, start, end - start, 0, 0, 0, 0);
 }
 
+// The C library has given the kernel a place in its thread-local storage to write to whenever the thread has been interrupted. Without it that
+// would kill. The size is what was registered, of which the library says only how much of it is used.
+WITHOUT_THREAD_LOCALS static void leave_restartable_sequences(void) {
+    enum { LEAST_SIZE = 32 };
+    if (!__rseq_size) return;
+    uint64_t area = (uint64_t)__builtin_thread_pointer() + (uint64_t)__rseq_offset;
+    uint64_t size = __rseq_size < LEAST_SIZE ? LEAST_SIZE : __rseq_size;
+    host_syscall(SYS_rseq, area, size, RSEQ_FLAG_UNREGISTER, RSEQ_SIG, 0, 0);
+}
+
 // Waits for the children without the memory that the guest would have to pay for: but for Kiln's image and this stack all goes.
 WITHOUT_THREAD_LOCALS static void live_on(const char *stack) {
     extern char __executable_start[], _end[];
     uint64_t image = page_down((uint64_t)__executable_start), image_end = page_up((uint64_t)_end), own = (uint64_t)stack;
     bool below = own < image, whole = SANITIZED; // a sanitizer has memory of its own for each access
+    leave_restartable_sequences();
     if (!whole) unmap_between(GUEST_PAGE, below ? own : image);
     if (!whole) unmap_between(below ? own + START_STACK : image_end, below ? image : own);
     if (!whole) unmap_between(below ? image_end : own + START_STACK, HOST_AREA_HIGH);

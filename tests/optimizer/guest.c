@@ -199,9 +199,16 @@ static bool run_family(void) {
         _exit(!right);
     }
     int ended = 0, good = 0, status;
-    while (waitpid(-1, &status, 0) > 0) ended++, good += status == 0; // who waits for an optimizer waits for long
+    char pids[200] = "";
+    for (pid_t pid; (pid = waitpid(-1, &status, 0)) > 0; ended++) { // who waits for an optimizer waits for long
+        size_t length = strlen(pids);
+        snprintf(pids + length, sizeof pids - length, " %d (%#x)", pid, (unsigned)status);
+        good += status == 0;
+    }
     bool right = ended == GRANDCHILDREN + 1 && good == ended;
-    if (!right) printf("# a family of %d: %d ended, %d of them well\n", GRANDCHILDREN + 1, ended, good), fflush(stdout);
+    if (!right)
+        printf("# a family of %d begun by %d: %d ended, %d of them well:%s\n", GRANDCHILDREN + 1, child, ended, good, pids),
+            fflush(stdout);
     return right;
 }
 static int as_hot(void) {
