@@ -43,8 +43,7 @@ typedef struct CpuFault {
     int signal;       // host signal number (SIGSEGV, SIGBUS, SIGFPE, ...)
     int code;         // si_code
     uint64_t address; // si_addr
-    bool
-        deadly; // it came when nobody handled such faults, and registers are not exact: a handler that has come since is not for it
+    bool deadly;      // came when nobody handled such faults: a handler that has come since is not for it
 } CpuFault;
 
 typedef struct Cpu {
