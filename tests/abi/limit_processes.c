@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // RLIMIT_NPROC: where it is reached, neither a process nor a thread comes into being, and the error says so; when it is raised, they do.
-// Calls: fork vfork clone clone3 setrlimit prlimit64
+// Calls: clone clone3 setrlimit prlimit64
 #include "check.h"
 #include <pthread.h>
 #include <sched.h>
