@@ -65,15 +65,7 @@ __asm__(".pushsection .rodata\n.balign 8\nloop_pcs:\n.popsection\n"
 extern const uint64_t loop_pcs[];
 void run_loop(State *state);
 
-#define STEP_CASE(text, meaning)                                                                                                   \
-    case __COUNTER__ - FIRST_STEP: meaning; break;
-static void model_step(State *m) {
-    enum { FIRST_STEP = __COUNTER__ + 1 };
-    switch (m->step) { STEPS(STEP_CASE) }
-    m->step++;
-}
-#define STEP_ONE(text, meaning) +1
-enum { STEP_COUNT = 0 STEPS(STEP_ONE) };
+#include "model.h"
 
 // ---- memory ---------------------------------------------------------------------------------------------------------------------------
 static char *region[POINTERS]; // REGION bytes, and a page that is used for faults

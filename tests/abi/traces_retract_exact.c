@@ -15,6 +15,7 @@
 // Without arguments: the moments with some faults each. With `MOMENT FAULT MILLISECONDS [FILE]`: one, with that long a wait for the
 // optimizer, and a file that is made when the handler is there (tests/retraction.py, which looks whether the moment was hit).
 #include "check.h"
+#include "retract.h"
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -74,8 +75,6 @@ __asm__(".pushsection .rodata\n.balign 8\nloop_pcs:\n.popsection\n"
 extern const uint64_t loop_pcs[];
 void run_loop(State *state);
 
-#define STEP_ONE(text, meaning) +1
-enum { STEP_COUNT = 0 STEPS(STEP_ONE) };
 enum { LOAD_STEP = 4, STORE_STEP = 10, ADD_STEP = 13 };
 static const uint64_t fault_step[] = {LOAD_STEP, STORE_STEP, ADD_STEP, LOAD_STEP}; // by Fault
 static const uint8_t compared[] = {T0, T1, T2, S0, S1, A0, A1, A2, A3, A4, A5, S2, S3, S4, S5, S6, T3, T4, T5, T6};
@@ -90,13 +89,7 @@ static uint64_t last_round = UINT64_MAX;
 static uint64_t loaded_at(uint64_t round) { return (round % WORDS + 1) * 0x9e3779b97f4a7c15; }
 static uint64_t stored_by(uint64_t round) { return 7 * (round + 1) + 3; }
 
-#define STEP_CASE(text, meaning)                                                                                                   \
-    case __COUNTER__ - FIRST_STEP: meaning; break;
-static void model_step(State *m) {
-    enum { FIRST_STEP = __COUNTER__ + 1 };
-    switch (m->step) { STEPS(STEP_CASE) }
-    m->step++;
-}
+#include "model.h"
 
 // At the start of that round.
 static State at_round(uint64_t round) {
@@ -204,16 +197,6 @@ static void install(void) {
 // ---- the moments -------------------------------------------------------------------------------------------------------------------------------
 typedef enum Moment { COMPILING, UNUSED, INSIDE, SIGNAL, FAULTING, MOMENTS } Moment;
 static const char *const moment_name[MOMENTS] = {"compiling", "unused", "inside", "signal", "faulting"};
-
-static void wait_with_calls(int milliseconds) {
-    struct timespec start, now, brief = {0, 500000};
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    do {
-        for (int i = 0; i < 20; i++) getppid(); // at which answers of an optimizer are taken in
-        nanosleep(&brief, NULL);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < milliseconds);
-}
 
 // From that round on. True: all is as it should be when it ends.
 static bool run_from(uint64_t round) {
@@ -352,12 +335,6 @@ static bool test_in_child(Moment moment, Fault of) {
     int status = in_child(test_of, of);
     if (status) printf("# %s, %s: status %#x\n", moment_name[moment], fault_name[of], (unsigned)status);
     return status == 0;
-}
-
-static int index_in(const char *const *names, int count, const char *name) {
-    for (int i = 0; i < count; i++)
-        if (!strcmp(names[i], name)) return i;
-    exit(2);
 }
 
 int main(int argc, char **argv) {

@@ -13,6 +13,7 @@
 // Without arguments: the moments with some of these each. With `MOMENT BY MILLISECONDS [FILE]`: one, with that long a wait for the
 // optimizer, and a file that is made when memory is shared (tests/retraction.py, which looks whether the moment was hit).
 #include "check.h"
+#include "retract.h"
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -52,16 +53,6 @@ __attribute__((noinline)) static uint64_t loop(Shared *s, int who, uint64_t roun
         __asm__("" : "+r"(done)); // one branch: there is one way round
     } while (!done);
     return i;
-}
-
-static void wait_with_calls(int milliseconds) {
-    struct timespec start, now, brief = {0, 500000};
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    do {
-        for (int i = 0; i < 20; i++) getppid(); // at which answers of an optimizer are taken in
-        nanosleep(&brief, NULL);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < milliseconds);
 }
 
 // ---- the other one -----------------------------------------------------------------------------------------------------------------------
@@ -187,12 +178,6 @@ static bool test_in_child(Moment moment, By by) {
     bool good = waitpid(pid, &status, 0) == pid && status == 0;
     if (!good) printf("# %s, %s: status %#x\n", moment_name[moment], by_name[by], status);
     return good;
-}
-
-static int index_in(const char *const *names, int count, const char *name) {
-    for (int i = 0; i < count; i++)
-        if (!strcmp(names[i], name)) return i;
-    exit(2);
 }
 
 int main(int argc, char **argv) {
