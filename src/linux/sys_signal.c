@@ -152,24 +152,21 @@ long sys_restart_syscall(LinuxThread *t, const uint64_t args[6]) { return -EINTR
 
 // ---- sending ----------------------------------------------------------------------------------------------------------
 
-// What came before the call is delivered before it, as its own signal may come at once.
-static long send(LinuxThread *t, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
-    return safe_syscall(t, number, a, b, c, d, 0, 0);
-}
+// safe_syscall, though none of them waits: what came before the call is delivered before it, as its own signal may come at once.
 
 long sys_kill(LinuxThread *t, const uint64_t args[6]) {
     bool alone = __atomic_load_n(&t->process->thread_count, __ATOMIC_RELAXED) == 1; // else another thread may take it
     long result;
     if ((pid_t)args[0] == t->process->pid && alone && signal_to_self(t, (int)args[1], SI_USER, &result)) return result;
     if (kill_asked(t, (pid_t)args[0], (int)args[1], &result)) return result;
-    return send(t, SYS_kill, args[0], args[1], 0, 0);
+    return safe_syscall(t, SYS_kill, args[0], args[1], 0, 0, 0, 0);
 }
 
 long sys_tkill(LinuxThread *t, const uint64_t args[6]) {
     long result;
     if ((pid_t)args[0] == t->tid && signal_to_self(t, (int)args[1], SI_TKILL, &result)) return result;
     if ((pid_t)args[0] > 0 && kill_asked(t, (pid_t)args[0], (int)args[1], &result)) return result;
-    return send(t, SYS_tkill, args[0], args[1], 0, 0);
+    return safe_syscall(t, SYS_tkill, args[0], args[1], 0, 0, 0, 0);
 }
 
 // A process that shares memory has one thread.
@@ -180,7 +177,7 @@ long sys_tgkill(LinuxThread *t, const uint64_t args[6]) {
     long result;
     if (self && signal_to_self(t, (int)args[2], SI_TKILL, &result)) return result;
     if (names_main_thread(args) && kill_asked(t, (pid_t)args[0], (int)args[2], &result)) return result;
-    return send(t, SYS_tgkill, args[0], args[1], args[2], 0);
+    return safe_syscall(t, SYS_tgkill, args[0], args[1], args[2], 0, 0, 0);
 }
 
 // A process may send itself a siginfo that looks like a fault's, which the host's handler could not tell from one.
@@ -207,7 +204,7 @@ long sys_rt_sigqueueinfo(LinuxThread *t, const uint64_t args[6]) {
     long result;
     if (send_to_self(t, (pid_t)args[0] == t->process->pid, (int)args[1], args[2], &result)) return result;
     if ((pid_t)args[0] > 0 && may_queue(args[2]) && kill_asked(t, (pid_t)args[0], (int)args[1], &result)) return result;
-    return send(t, SYS_rt_sigqueueinfo, args[0], args[1], args[2], 0);
+    return safe_syscall(t, SYS_rt_sigqueueinfo, args[0], args[1], args[2], 0, 0, 0);
 }
 
 long sys_rt_tgsigqueueinfo(LinuxThread *t, const uint64_t args[6]) {
@@ -215,11 +212,11 @@ long sys_rt_tgsigqueueinfo(LinuxThread *t, const uint64_t args[6]) {
     bool self = (pid_t)args[0] == t->process->pid && (pid_t)args[1] == t->tid;
     if (send_to_self(t, self, (int)args[2], args[3], &result)) return result;
     if (names_main_thread(args) && may_queue(args[3]) && kill_asked(t, (pid_t)args[0], (int)args[2], &result)) return result;
-    return send(t, SYS_rt_tgsigqueueinfo, args[0], args[1], args[2], args[3]);
+    return safe_syscall(t, SYS_rt_tgsigqueueinfo, args[0], args[1], args[2], args[3], 0, 0);
 }
 
 long sys_pidfd_send_signal(LinuxThread *t, const uint64_t args[6]) {
     long result;
     if (!args[2] && !args[3] && kill_asked_by_descriptor(t, (int)args[0], (int)args[1], &result)) return result;
-    return send(t, SYS_pidfd_send_signal, args[0], args[1], args[2], args[3]);
+    return safe_syscall(t, SYS_pidfd_send_signal, args[0], args[1], args[2], args[3], 0, 0);
 }
